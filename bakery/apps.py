@@ -1,0 +1,8 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class BakeryConfig(AppConfig):
+    name = "bakery"
+    verbose_name = "Activity"

@@ -1,0 +1,221 @@
+"""Reads the environment table (README, .env.example): every setting of Bakery comes in through here.
+
+A missing or malformed setting stops the start with one message that lists all findings. A secret ``X`` may also
+be given as ``X_FILE``, the path of a file that holds it. Values come from, first found wins: the process
+environment, the file named by ``BAKERY_ENV_FILE``, ``.env`` in the checkout, the quickstart's instance.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTANCE_POINTER = ROOT / ".bakery-instance"  # written by the quickstart: the path of its environment file
+SECRET_NAMES = ("SESSION_SECRET", "ENCRYPTION_KEY", "GITHUB_CLIENT_SECRET", "DATABASE_URL", "REDIS_URL")
+KNOWN_SECRETS = frozenset({"changeme", "secret", "password", "django-insecure", "bakery", "please-change-me"})
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment table, parsed. Directories are absolute; ports are integers."""
+
+    database_url: str
+    redis_url: str
+    session_secret: str
+    encryption_keys: tuple[str, ...]  # urlsafe base64 of 32 bytes; the first one encrypts, all decrypt
+    host: str
+    port: int
+    base_url: str
+    api_url: str
+    public_ip: str
+    data_dir: Path
+    logs_dir: Path
+    builds_dir: Path
+    github_client_id: str
+    github_client_secret: str
+    certbot_email: str
+    apps_domain: str
+    http_port: int
+    port_range: tuple[int, int]
+    processes: str  # "supervisord" or "systemd": what runs the processes of bun releases
+    supervisor_url: str
+    nginx_binary: str
+    bun_binary: str
+    docker_subnet: str
+    docker_publish: str  # "bridge" (fixed address per slot) or "loopback" (published port)
+    allow_file_repositories: bool
+    lease_seconds: int
+    debug: bool
+
+
+def env_file() -> Path | None:
+    """The file whose values fill what the process environment leaves out."""
+    if named := os.environ.get("BAKERY_ENV_FILE"):
+        return Path(named)
+    if (ROOT / ".env").exists():
+        return ROOT / ".env"
+    if INSTANCE_POINTER.exists():
+        target = Path(INSTANCE_POINTER.read_text().strip())
+        return target if target.exists() else None
+    return None
+
+
+def read_environment() -> Environment:
+    """Parse everything, or raise ``ImproperlyConfigured`` with all that is wrong."""
+    file = env_file()
+    if file:
+        if not file.exists():
+            raise ImproperlyConfigured(f"BAKERY_ENV_FILE names {file}, which does not exist.")
+        environ.Env.read_env(file)
+    reader = _Reader(environ.Env())
+    data_dir = reader.directory("BAKERY_DATA_DIR", str(ROOT / ".bakery"))
+    host = reader.text("BAKERY_HOST", "127.0.0.1")
+    port = reader.port("BAKERY_PORT", 4100)
+    base_url = reader.url("BAKERY_BASE_URL", f"http://localhost:{port}")
+    parsed = Environment(
+        database_url=reader.required("DATABASE_URL", "postgres://user:password@host:5432/name"),
+        redis_url=reader.required("REDIS_URL", "redis://:password@127.0.0.1:6379/0"),
+        session_secret=reader.session_secret(),
+        encryption_keys=reader.encryption_keys(),
+        host=host,
+        port=port,
+        base_url=base_url,
+        api_url=reader.url("BAKERY_API_URL", f"{base_url}/api"),
+        public_ip=reader.text("BAKERY_PUBLIC_IP", ""),
+        data_dir=data_dir,
+        logs_dir=reader.directory("BAKERY_LOGS_DIR", str(data_dir / "logs")),
+        builds_dir=reader.directory("BAKERY_BUILDS_DIR", str(data_dir / "builds")),
+        github_client_id=reader.text("GITHUB_CLIENT_ID", ""),
+        github_client_secret=reader.secret("GITHUB_CLIENT_SECRET") or "",
+        certbot_email=reader.text("CERTBOT_EMAIL", ""),
+        apps_domain=reader.text("BAKERY_APPS_DOMAIN", "localhost"),
+        http_port=reader.port("BAKERY_HTTP_PORT", 8080),
+        port_range=reader.port_range("BAKERY_PORT_RANGE", "20000-20999"),
+        processes=reader.choice("BAKERY_PROCESSES", ("supervisord", "systemd")),
+        supervisor_url=reader.text("BAKERY_SUPERVISOR_URL", f"unix://{data_dir / 'run' / 'supervisor.sock'}"),
+        nginx_binary=reader.text("BAKERY_NGINX", "nginx"),
+        bun_binary=reader.text("BAKERY_BUN", "bun"),
+        docker_subnet=reader.text("BAKERY_DOCKER_SUBNET", "10.207.0.0/16"),
+        docker_publish=reader.choice("BAKERY_DOCKER_PUBLISH", ("bridge", "loopback")),
+        allow_file_repositories=reader.flag("BAKERY_ALLOW_FILE_REPOSITORIES"),
+        lease_seconds=reader.number("BAKERY_LEASE_SECONDS", 15),
+        debug=reader.flag("BAKERY_DEBUG"),
+    )
+    reader.finish()
+    return parsed
+
+
+class _Reader:
+    """Reads one value after the other and gathers what is wrong, so that all of it is said at once."""
+
+    def __init__(self, env: environ.Env) -> None:
+        self.env = env
+        self.findings: list[str] = []
+
+    def finish(self) -> None:
+        if self.findings:
+            lines = "\n".join(f"  - {finding}" for finding in self.findings)
+            raise ImproperlyConfigured(
+                f"Bakery cannot start with this environment:\n{lines}\n"
+                "See .env.example; infrastructure/scripts/quickstart.sh makes a working one."
+            )
+
+    def text(self, name: str, default: str) -> str:
+        value: str = self.env.str(name, default=default)
+        return value
+
+    def secret(self, name: str) -> str | None:
+        plain: str | None = self.env.str(name, default=None)
+        path: str | None = self.env.str(f"{name}_FILE", default=None)
+        if plain and path:
+            self.findings.append(f"{name} and {name}_FILE are both set: keep one.")
+        if path:
+            try:
+                return Path(path).read_text().strip()
+            except OSError as error:
+                self.findings.append(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.")
+                return None
+        return plain or None
+
+    def required(self, name: str, example: str) -> str:
+        value = self.secret(name)
+        if not value:
+            self.findings.append(f"{name} is missing. It looks like {example}.")
+            return ""
+        try:
+            parts = urlsplit(value)
+            valid = bool(parts.scheme) and (bool(parts.netloc) or bool(parts.path))
+        except ValueError:
+            valid = False
+        if not valid:
+            self.findings.append(f"{name} is not a URL. It looks like {example}.")
+        return value
+
+    def session_secret(self) -> str:
+        value = self.secret("SESSION_SECRET") or ""
+        if len(value) < 32 or value.lower() in KNOWN_SECRETS or len(set(value)) < 8:
+            self.findings.append("SESSION_SECRET is missing, known or too short: use 32 random characters or more.")
+        return value
+
+    def encryption_keys(self) -> tuple[str, ...]:
+        keys = tuple(key.strip() for key in (self.secret("ENCRYPTION_KEY") or "").split(",") if key.strip())
+        if not keys:
+            self.findings.append("ENCRYPTION_KEY is missing: 32 random bytes in urlsafe base64 (a comma before older keys).")
+        for key in keys:
+            try:
+                raw = base64.urlsafe_b64decode(key)
+            except (binascii.Error, ValueError):
+                raw = b""
+            if len(raw) != 32 or len(set(raw)) < 8:
+                self.findings.append("ENCRYPTION_KEY is not 32 random bytes in urlsafe base64.")
+        return keys
+
+    def directory(self, name: str, default: str) -> Path:
+        return Path(self.text(name, default)).expanduser().resolve()
+
+    def number(self, name: str, default: int) -> int:
+        raw = self.text(name, str(default))
+        if not raw.isdigit() or int(raw) < 1:
+            self.findings.append(f"{name} is “{raw}”, not a positive whole number.")
+            return default
+        return int(raw)
+
+    def port(self, name: str, default: int) -> int:
+        value = self.number(name, default)
+        if value > 65535:
+            self.findings.append(f"{name} is {value}, not a port (1 to 65535).")
+        return value
+
+    def port_range(self, name: str, default: str) -> tuple[int, int]:
+        raw = self.text(name, default)
+        first, _, last = raw.partition("-")
+        if not (first.isdigit() and last.isdigit() and 1024 <= int(first) < int(last) <= 65535):
+            self.findings.append(f"{name} is “{raw}”; it looks like 20000-20999, within 1024 to 65535.")
+            return (20000, 20999)
+        return int(first), int(last)
+
+    def url(self, name: str, default: str) -> str:
+        value = self.text(name, default).rstrip("/")
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
+            self.findings.append(f"{name} is “{value}”; it begins with http:// or https:// and has a host.")
+        return value
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, choices[0])
+        if value not in choices:
+            self.findings.append(f"{name} is “{value}”; it is one of {', '.join(choices)}.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name, "false").lower()
+        if value not in ("true", "false", "1", "0", "yes", "no"):
+            self.findings.append(f"{name} is “{value}”; it is true or false.")
+        return value in ("true", "1", "yes")

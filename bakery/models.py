@@ -1,0 +1,102 @@
+"""The activity feed: one ``Task`` for everything that was asked of the host, with its steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class TaskState(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    SUPERSEDED = "superseded", "Superseded"
+
+
+UNFINISHED = (TaskState.QUEUED, TaskState.RUNNING)
+
+
+class TaskKind(models.TextChoices):
+    DEPLOY = "deploy", "Deploy"
+    ROLLBACK = "rollback", "Roll back"
+    RESTART = "restart", "Restart"
+    STOP = "stop", "Stop"
+    START = "start", "Start"
+    DELETE = "delete", "Delete"
+    APPLY_ROUTES = "apply-routes", "Apply routes"
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def visible_to(self, user: User) -> TaskQuerySet:
+        """Every role sees the whole feed; a deactivated account sees nothing."""
+        return self if user.is_authenticated and user.is_active else self.none()
+
+    def unfinished(self) -> TaskQuerySet:
+        return self.filter(state__in=UNFINISHED)
+
+    def for_feed(self) -> TaskQuerySet:
+        return self.select_related("deployment", "release", "requested_by").order_by("-created_at", "-pk")
+
+
+class Task(models.Model):
+    """What was asked, by whom, and how it went. ``subject`` keeps the deployment's name after it is deleted."""
+
+    kind = models.CharField(max_length=20, choices=TaskKind.choices)
+    subject = models.CharField(max_length=200)
+    state = models.CharField(max_length=12, choices=TaskState.choices, default=TaskState.QUEUED)
+    deployment = models.ForeignKey(
+        "deployments.Deployment", null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks"
+    )
+    release = models.ForeignKey(
+        "deployments.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks"
+    )
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    cancel_requested = models.BooleanField(default=False)
+    error_id = models.CharField(max_length=60, blank=True)
+    error_message = models.TextField(blank=True)
+    error_hint = models.TextField(blank=True)
+    error_blame = models.CharField(max_length=10, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-created_at"]),
+            models.Index(fields=["deployment", "state"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.subject}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state not in UNFINISHED
+
+
+class TaskStep(models.Model):
+    """One step of a task. A *phase* (``fetch``, ``build``, ``switch`` …) has no argv; a command has one, masked."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="steps")
+    phase = models.CharField(max_length=40)
+    argv = models.JSONField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    note = models.TextField(blank=True)
+    state = models.CharField(max_length=12, choices=TaskState.choices, default=TaskState.RUNNING)
+    started_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return " ".join(self.argv) if self.argv else self.phase

@@ -1,0 +1,242 @@
+"""The only module that starts programs. Everything else returns a ``Command`` and hands it in here.
+
+No shell is involved: a ``Command`` is an argv with an environment of its own (nothing is inherited but
+``PATH``), a time limit, and, for what users wrote, a ``Confinement``. Each one ends with its whole
+process group, is recorded (argv masked, exit code, times) and can be cancelled.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from infrastructure.confinement import Confinement, confined
+from infrastructure.errors import Cancelled, HostProblem, Problem
+from infrastructure.secret import Masker, Secret
+
+TAIL_BYTES = 64 * 1024  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
+SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a command that is ended early
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run, as a value: tests assert on it without running anything."""
+
+    argv: tuple[str, ...]
+    cwd: Path | None = None
+    env: Mapping[str, str | Secret] = field(default_factory=dict)
+    stdin: bytes | Secret | None = None
+    timeout: float = 60.0  # seconds
+    confine: Confinement | None = None  # required for everything that a user wrote
+    merge_stderr: bool = True  # False: stderr goes to ``on_output`` and the error text alone, stdout stays parseable
+
+    def environment(self) -> dict[str, str]:
+        plain = {"PATH": SAFE_PATH, "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+        plain.update({k: v.reveal() if isinstance(v, Secret) else v for k, v in self.env.items()})
+        return plain
+
+
+@dataclass(frozen=True)
+class Result:
+    exit_code: int  # negative: ended by that signal
+    output: str  # the last TAIL_BYTES of stdout (and stderr, where merged), decoded, not masked
+    seconds: float
+
+
+class Recorder(Protocol):
+    """Where the commands of a job are written down."""
+
+    def started(self, argv: list[str]) -> object: ...
+
+    def ended(self, handle: object, exit_code: int | None, note: str) -> None: ...
+
+
+class NoRecorder:
+    def started(self, argv: list[str]) -> object:
+        return None
+
+    def ended(self, handle: object, exit_code: int | None, note: str) -> None:
+        return None
+
+
+class CommandFailed(Problem):
+    """A command ended with a code that its caller did not expect."""
+
+    def __init__(self, argv: list[str], result: Result) -> None:
+        how = f"signal {-result.exit_code}" if result.exit_code < 0 else f"exit code {result.exit_code}"
+        last = result.output.strip().splitlines()[-1:] or ["no output"]
+        super().__init__("command.failed", f"{Path(argv[0]).name} ended with {how}: {last[0][:500]}")
+        self.result = result
+
+
+class TimedOut(Problem):
+    def __init__(self, argv: list[str], seconds: float) -> None:
+        super().__init__(
+            "command.timed-out",
+            f"{Path(argv[0]).name} was still running after {seconds:g} s and was ended.",
+            "Raise the time limit in the settings, or find out in the log what it was waiting for.",
+        )
+
+
+class Runner:
+    """Executes commands for one job.
+
+    ``recorder`` writes each command down; ``masker`` hides secrets in what is recorded; ``cancelled`` is asked
+    about every 0.2 s while a command runs (it may raise, e.g. ``LeaseLost``) and ends it when it says yes.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder | None = None,
+        masker: Masker | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.recorder = recorder or NoRecorder()
+        self.masker = masker or Masker()
+        self.cancelled = cancelled
+
+    def run(self, command: Command, on_output: Callable[[bytes], None] | None = None, *, check: bool = True) -> Result:
+        """Run to the end and return the result; raise ``CommandFailed``, ``TimedOut``, ``Cancelled`` or
+        ``HostProblem`` (``command.missing``). ``on_output`` gets raw bytes as they come."""
+        argv = list(command.argv)
+        handle = self.recorder.started([self.masker.mask(part) for part in argv])
+        started = time.monotonic()
+        code: int | None = None
+        note = ""
+        try:
+            with confined(command.confine, argv, command.environment(), command.cwd) as (real_argv, env):
+                result = self._execute(command, real_argv, env, on_output, started)
+            code = result.exit_code
+            if check and code != 0:
+                raise CommandFailed(argv, result)
+            return result
+        except FileNotFoundError as error:
+            note = f"not found: {error.filename}"
+            raise HostProblem(
+                "command.missing", f"The program {argv[0]} is not on this host.", "Run manage.py doctor to see what is missing."
+            ) from error
+        except (CommandFailed, TimedOut, Cancelled) as error:
+            note = type(error).__name__
+            raise
+        finally:
+            self.recorder.ended(handle, code, note)
+
+    def _execute(
+        self,
+        command: Command,
+        argv: list[str],
+        env: dict[str, str],
+        on_output: Callable[[bytes], None] | None,
+        started: float,
+    ) -> Result:
+        process = subprocess.Popen(  # noqa: S603 - an argv list, from a plan
+            argv,
+            cwd=command.cwd,
+            env=env,
+            stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if command.merge_stderr else subprocess.PIPE,
+            start_new_session=True,
+        )
+        tail = _Tail(TAIL_BYTES)
+        stderr_tail = _Tail(TAIL_BYTES)
+        try:
+            self._feed(process, command.stdin)
+            self._pump(process, command, tail, stderr_tail, on_output, started)
+            code = process.wait()
+        finally:
+            _end_group(process)
+            for stream in (process.stdout, process.stderr, process.stdin):
+                if stream:
+                    stream.close()
+        text = tail.text() if command.merge_stderr or code == 0 else stderr_tail.text() or tail.text()
+        return Result(code, text, time.monotonic() - started)
+
+    @staticmethod
+    def _feed(process: subprocess.Popen[bytes], stdin: bytes | Secret | None) -> None:
+        if stdin is None or process.stdin is None:
+            return
+        try:
+            process.stdin.write(stdin.reveal().encode() if isinstance(stdin, Secret) else stdin)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended without reading; its exit code says why
+
+    def _pump(
+        self,
+        process: subprocess.Popen[bytes],
+        command: Command,
+        tail: _Tail,
+        stderr_tail: _Tail,
+        on_output: Callable[[bytes], None] | None,
+        started: float,
+    ) -> None:
+        """Read until the process has ended; a grandchild that keeps the pipe open does not hold us."""
+        with selectors.DefaultSelector() as selector:
+            for stream, kept in ((process.stdout, tail), (process.stderr, stderr_tail)):
+                if stream:
+                    selector.register(stream, selectors.EVENT_READ, kept)
+            while selector.get_map():
+                if self.cancelled():
+                    raise Cancelled
+                if time.monotonic() - started > command.timeout:
+                    raise TimedOut(list(command.argv), command.timeout)
+                events = selector.select(0.2)
+                for key, _ in events:
+                    data = os.read(key.fd, 65536)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                        continue
+                    key.data.add(data)
+                    if on_output and (command.merge_stderr or key.data is stderr_tail):
+                        on_output(data)
+                if not events and process.poll() is not None:
+                    return
+            while process.poll() is None:  # closed its output, still running
+                if self.cancelled():
+                    raise Cancelled
+                if time.monotonic() - started > command.timeout:
+                    raise TimedOut(list(command.argv), command.timeout)
+                time.sleep(0.05)
+
+
+class _Tail:
+    """The last ``limit`` bytes of a stream."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.data += data
+        if len(self.data) > 2 * self.limit:
+            del self.data[: -self.limit]
+
+    def text(self) -> str:
+        return bytes(self.data[-self.limit :]).decode("utf-8", "replace")
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the command's own process group: SIGTERM, grace, SIGKILL."""
+    for sig, wait in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, 1.0)):
+        try:
+            os.killpg(process.pid, sig)
+        except (ProcessLookupError, PermissionError):
+            break
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline:
+            process.poll()
+            try:
+                os.killpg(process.pid, 0)
+            except (ProcessLookupError, PermissionError):
+                break
+            time.sleep(0.02)
+    process.poll()
