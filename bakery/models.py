@@ -59,6 +59,7 @@ class Task(models.Model):
     )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     cancel_requested = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="How many workers began with it.")
     error_id = models.CharField(max_length=60, blank=True)
     error_message = models.TextField(blank=True)
     error_hint = models.TextField(blank=True)

@@ -137,6 +137,10 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 30, "socket_connect_timeout": 5, "health_check_interval": 10}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Missed runs do not pile up: each is only good until the next one is due.
+CELERY_BEAT_SCHEDULE = {
+    "reap": {"task": "deployments.tasks.reap", "schedule": 5.0, "options": {"expires": 5.0}},
+}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 LOGGING = {

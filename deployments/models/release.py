@@ -61,7 +61,12 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
         return self if user.is_authenticated and user.is_active else self.none()
 
     def for_history(self) -> ReleaseQuerySet:
-        return self.select_related("slot", "created_by").order_by("-number")
+        return self.select_related("slot", "created_by").defer("snapshot").order_by("-number")
+
+    def telling(self) -> ReleaseQuerySet:
+        """What a deployment's status depends on, apart from the release that serves: the newest first."""
+        states = (*ACTIVE_STATES, S.QUEUED, S.FAILED)
+        return self.filter(state__in=states).defer("snapshot").order_by("-number")
 
     def move(self, pk: int, source: ReleaseState, target: ReleaseState, **changes: object) -> bool:
         """Change the state if it is still ``source``; False when somebody else was first."""

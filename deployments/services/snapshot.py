@@ -1,0 +1,122 @@
+"""The configuration that a release builds and runs with, frozen when it was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.models import Deployment, Release, Runtime
+from infrastructure.runtime import Limits
+from infrastructure.secret import Secret
+
+# Every setting of a Deployment that a release depends on. A rollback brings them back with the release.
+SNAPSHOT_FIELDS = (
+    "repository",
+    "branch",
+    "base_directory",
+    "runtime",
+    "blue_green",
+    "one_writer",
+    "health_path",
+    "build_command",
+    "start_command",
+    "pre_deploy_command",
+    "container_port",
+    "memory_mb",
+    "cpu_percent",
+    "max_processes",
+    "build_memory_mb",
+    "build_timeout",
+    "probe_timeout",
+    "drain_seconds",
+    "grace_seconds",
+    "watch_seconds",
+)
+# Those that decide what a build makes.
+BUILD_FIELDS = ("repository", "base_directory", "build_command", "container_port")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """``settings`` holds SNAPSHOT_FIELDS; the two environments hold secrets by variable name."""
+
+    settings: Mapping[str, Any]
+    build_env: Mapping[str, Secret]
+    run_env: Mapping[str, Secret]
+    persistent: tuple[str, ...]
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Snapshot:
+        variables = list(deployment.env_vars.all())
+        return cls(
+            settings={name: getattr(deployment, name) for name in SNAPSHOT_FIELDS},
+            build_env={v.name: v.value for v in variables if v.build_time},
+            run_env={v.name: v.value for v in variables if v.run_time},
+            persistent=tuple(d.path for d in deployment.persistent_directories.all()),
+        )
+
+    @classmethod
+    def from_release(cls, release: Release) -> Snapshot:
+        data = json.loads(release.snapshot.reveal())
+        return cls(
+            settings=data["settings"],
+            build_env={name: Secret(value) for name, value in data["build_env"].items()},
+            run_env={name: Secret(value) for name, value in data["run_env"].items()},
+            persistent=tuple(data["persistent"]),
+        )
+
+    def to_secret(self) -> Secret:
+        return Secret(
+            json.dumps(
+                {
+                    "settings": dict(self.settings),
+                    "build_env": {name: value.reveal() for name, value in self.build_env.items()},
+                    "run_env": {name: value.reveal() for name, value in self.run_env.items()},
+                    "persistent": list(self.persistent),
+                }
+            )
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        return self.settings[name]
+
+    def secrets(self) -> list[Secret]:
+        """What logs must never show."""
+        return [*self.build_env.values(), *self.run_env.values()]
+
+    @property
+    def stops_first(self) -> bool:
+        """Whether the old release ends before the new one starts."""
+        return bool(self["one_writer"]) or not self["blue_green"]
+
+    def run_limits(self) -> Limits:
+        return Limits(self["memory_mb"], self["cpu_percent"], self["max_processes"])
+
+    def build_limits(self) -> Limits:
+        return Limits(self["build_memory_mb"], max(100, self["cpu_percent"]), 2048, float(self["build_timeout"]))
+
+    def artifact_key(self, commit_sha: str, runtime: str) -> str:
+        """The same for two releases exactly when a build would make the same thing."""
+        parts = {
+            "commit": commit_sha,
+            "runtime": runtime,
+            "settings": {name: self[name] for name in BUILD_FIELDS},
+            "env": {name: value.reveal() for name, value in sorted(self.build_env.items())},
+            "persistent": sorted(self.persistent) if runtime == Runtime.BUN else [],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: Snapshot) -> list[str]:
+        """Names of the settings and variables that differ, for a person: ``["branch", "env API_KEY"]``."""
+        names = [name.replace("_", " ") for name in SNAPSHOT_FIELDS if self.settings.get(name) != other.settings.get(name)]
+        variables = {**self.build_env, **self.run_env}.keys() | {**other.build_env, **other.run_env}.keys()
+        for name in sorted(variables):
+            mine = (self.build_env.get(name), self.run_env.get(name))
+            if mine != (other.build_env.get(name), other.run_env.get(name)):
+                names.append(f"env {name}")
+        if self.persistent != other.persistent:
+            names.append("persistent directories")
+        return names

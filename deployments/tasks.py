@@ -1,0 +1,23 @@
+"""Celery's side: load by id, call the service."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+
+@shared_task(name="deployments.tasks.work")
+def work(deployment_id: int) -> None:
+    """Somebody asked something of this deployment."""
+    from deployments.services.work import work as do
+
+    do(deployment_id)
+
+
+@shared_task(name="deployments.tasks.reap")
+def reap() -> None:
+    """Wake workers for what was left behind, and mend routes."""
+    from deployments.services.reaper import misrouted
+    from deployments.services.reaper import reap as do
+
+    do()
+    misrouted()
