@@ -6,7 +6,7 @@ import logging
 
 from deployments.models import Deployment
 from deployments.services import host
-from deployments.services.leases import FREE, left_behind
+from deployments.services.leases import FREE, acquire, left_behind
 from deployments.services.requests import wake
 
 logger = logging.getLogger(__name__)
@@ -21,13 +21,27 @@ def reap() -> list[int]:
 
 
 def misrouted() -> list[int]:
-    """Deployments whose requests do not go where the database says, although nobody is at work on them."""
+    """Send requests where the database says, for deployments on which nobody is at work; returns those mended."""
     settled = Deployment.objects.filter(FREE, deleting=False, stopped=False, current_release__slot__isnull=False)
-    rows = settled.values_list("pk", "current_release__slot__name", "current_release_id")
-    wrong = []
-    for deployment_id, slot, release_id in rows:
-        if host.router().live_slot(deployment_id) != slot:
-            logger.warning("Deployment %s: sending requests to %s again", deployment_id, slot)
-            host.router().switch(deployment_id, slot, release_id)
-            wrong.append(deployment_id)
-    return wrong
+    rows = settled.values_list("pk", "current_release__slot__name")
+    return [pk for pk, slot in rows if host.router().live_slot(pk) != slot and _mend_route(pk)]
+
+
+def _mend_route(deployment_id: int) -> bool:
+    """Look again with the lease in hand: a worker may just have switched."""
+    lease = acquire(deployment_id)
+    if lease is None:
+        return False
+    try:
+        deployment = Deployment.objects.select_related("current_release__slot").get(pk=deployment_id)
+        current = deployment.current_release
+        if deployment.stopped or deployment.deleting or current is None or current.slot is None:
+            return False
+        if host.router().live_slot(deployment_id) == current.slot.name:
+            return False
+        logger.warning("Deployment %s: sending requests to %s again", deployment_id, current.slot.name)
+        host.router().apply([host.route_of(deployment)])
+        host.router().switch(deployment_id, current.slot.name, current.pk)
+        return True
+    finally:
+        lease.give_back()
