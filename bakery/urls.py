@@ -1,4 +1,14 @@
-from django.contrib import admin
-from django.urls import path
+from __future__ import annotations
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from django.contrib import admin
+from django.urls import include, path
+
+from bakery import views
+
+urlpatterns = [
+    path("auth/", include("accounts.urls")),
+    path("deployments", include("deployments.urls")),
+    # The admin has a sign-in of its own, which knows nothing of ours: throttling, roles, where to go next.
+    path("admin/login/", views.admin_login, name="admin-login"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,62 @@
+"""The way in: what a view declares, and the only functions that turn an id from a URL into an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.http import Http404, HttpRequest
+
+from bakery.models import Task
+from bakery.roles import Action
+from deployments.models import Deployment, LogStream, Release
+
+View = TypeVar("View", bound=Callable[..., Any])
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def requires(action: Action, *, to_change: Action | None = None) -> Callable[[View], View]:
+    """Declare what a view does. ``to_change`` is what its unsafe methods (POST …) do, where that is something else."""
+
+    def declare(view: View) -> View:
+        view.action = action  # type: ignore[attr-defined]
+        view.action_to_change = to_change or action  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def action_of(view: Callable[..., Any], method: str) -> Action | None:
+    """What ``view`` declares for this method; None is a view that declares nothing, which nobody may call."""
+    action = getattr(view, "action", None)
+    if method not in SAFE_METHODS:
+        action = getattr(view, "action_to_change", action)
+    return action if isinstance(action, Action) else None
+
+
+def access_deployment(request: HttpRequest, pk: int) -> Deployment:
+    found = Deployment.objects.visible_to(request.user).for_list().filter(pk=pk).first()
+    if found is None:
+        raise Http404("There is no such deployment. It may have been deleted.")
+    return found
+
+
+def access_release(request: HttpRequest, deployment: Deployment, pk: int) -> Release:
+    found = Release.objects.visible_to(request.user).for_history().filter(deployment=deployment, pk=pk).first()
+    if found is None:
+        raise Http404(f"“{deployment}” has no such release.")
+    return found
+
+
+def access_task(request: HttpRequest, pk: int) -> Task:
+    found = Task.objects.visible_to(request.user).for_feed().filter(pk=pk).first()
+    if found is None:
+        raise Http404("There is no such task.")
+    return found
+
+
+def access_stream(request: HttpRequest, pk: int) -> LogStream:
+    found = LogStream.objects.visible_to(request.user).select_related("deployment", "release").filter(pk=pk).first()
+    if found is None:
+        raise Http404("There is no such log. Its release may have been removed.")
+    return found
