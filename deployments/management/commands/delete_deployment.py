@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from bakery.management.base import Usage, at_a_terminal
+from bakery.models import Task
+from bakery.roles import Action
+from deployments.management.base import TaskCommand
+from deployments.models import Deployment
+from deployments.services import requests
+from infrastructure.errors import Problem
+
+
+class Command(TaskCommand):
+    help = (
+        "Delete a deployment with everything that was made for it: processes, releases, logs, variables, "
+        "persistent directories. It cannot be undone."
+    )
+    action = Action.DELETE_DEPLOYMENT
+    done = "{name} is deleted."
+
+    def arguments(self, parser: ArgumentParser) -> None:
+        super().arguments(parser)
+        parser.add_argument("--yes", action="store_true", help="Do not ask for the name again.")
+
+    def ask(self, deployment: Deployment, options: dict[str, Any]) -> Task:
+        if not options["yes"]:
+            if not at_a_terminal():
+                raise Usage("Nobody is there to be asked: add --yes to delete it.")
+            typed = input(f"This deletes {deployment.name} and its persistent files. Type its name to go on: ")
+            if typed.strip() != deployment.name:
+                raise Problem("delete.not-confirmed", "That is not its name: nothing was deleted.")
+        return requests.delete(deployment, by=self.by)

@@ -1,0 +1,117 @@
+"""Watches a task, and reads a log, from the database: what the terminal shows survives Redis and the web process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bakery.models import Task, TaskState
+from deployments.models import LogChunk, LogStream, StreamKind
+from infrastructure.errors import Blame, Problem
+
+INTERVAL = 0.2  # seconds between two looks
+PATIENCE = 5.0  # seconds after which a task that nobody has begun is worth a word
+CHUNKS_AT_ONCE = 50
+
+
+class StreamReader:
+    """Reads a log on from where it stopped. What was cut out of the middle is said, not hidden."""
+
+    def __init__(self, stream: LogStream, after: int = 0) -> None:
+        self.stream = stream
+        self.seq = after
+
+    def read(self) -> str:
+        """What was written since the last call; empty when nothing was."""
+        parts: list[str] = []
+        while chunks := self._next():
+            for chunk in chunks:
+                if chunk.seq > self.seq + 1 and self.seq:
+                    parts.append("… lines were left out here: the log has grown too long …\n")
+                parts.append(chunk.data)
+                self.seq = chunk.seq
+        return "".join(parts)
+
+    def skip_to_last(self, lines: int) -> str:
+        """The last ``lines`` lines; goes on after them."""
+        kept: list[str] = []
+        newest = LogChunk.objects.filter(stream=self.stream).order_by("-seq")
+        for chunk in newest.iterator(chunk_size=10):
+            self.seq = max(self.seq, chunk.seq)
+            kept = chunk.data.splitlines(keepends=True) + kept
+            if len(kept) >= lines:
+                break
+        return "".join(kept[-lines:])
+
+    def _next(self) -> list[LogChunk]:
+        return list(LogChunk.objects.filter(stream=self.stream, seq__gt=self.seq).order_by("seq")[:CHUNKS_AT_ONCE])
+
+
+class TaskFollower:
+    """Prints a task's phases as they begin, and its release's build log as it is written."""
+
+    def __init__(self, task: Task, *, say: Callable[[str], None], log: Callable[[str], None]) -> None:
+        self.task = task
+        self.say = say
+        self.log = log
+        self.reader: StreamReader | None = None
+        self.last_step = 0
+        self.began = time.monotonic()
+        self.warned = False
+
+    def to_the_end(self) -> Task:
+        """The task when it has succeeded; raises the ``Problem`` that it ended with."""
+        while True:
+            # First the state, then the log: what was written before the end is always shown.
+            found = Task.objects.select_related("release", "requested_by").filter(pk=self.task.pk).first()
+            if found is None:
+                raise Problem("task.gone", f"Task {self.task.pk} was deleted while it was watched.", blame=Blame.BAKERY)
+            self.task = found
+            self._show_steps()
+            self._show_log()
+            if found.is_finished:
+                return self._ended(found)
+            self._warn_when_nobody_begins()
+            time.sleep(INTERVAL)
+
+    def _show_steps(self) -> None:
+        for step in self.task.steps.filter(pk__gt=self.last_step, argv=None):
+            self.last_step = step.pk
+            self.say(f"→ {step.phase}{f': {step.note}' if step.note else ''}")
+
+    def _show_log(self) -> None:
+        if self.task.release is None:
+            return
+        if self.reader is None:
+            stream = LogStream.objects.filter(release=self.task.release, kind=StreamKind.BUILD).first()
+            if stream is None:
+                return
+            # A rollback builds nothing: the log of the build that once was is not shown again.
+            self.reader = StreamReader(
+                stream, after=stream.next_seq - 1 if stream.created_at < self.task.created_at else 0
+            )
+        if text := self.reader.read():
+            self.log(text)
+
+    def _warn_when_nobody_begins(self) -> None:
+        waited = time.monotonic() - self.began
+        if self.task.state == TaskState.QUEUED and waited > PATIENCE and not self.warned:
+            self.warned = True
+            self.say(
+                "No worker has begun it yet: one is at work on this deployment, or none is running (manage.py doctor)."
+            )
+
+    def _ended(self, task: Task) -> Task:
+        if task.state == TaskState.SUCCEEDED:
+            return task
+        if task.state == TaskState.SUPERSEDED:
+            raise Problem("task.superseded", f"{task} gave way to a newer one.", "manage.py status tells what is live.")
+        if task.state == TaskState.CANCELLED:
+            raise Problem("task.cancelled", f"{task} was cancelled.", "What was live before still is.")
+        raise Problem(
+            task.error_id or "task.failed", task.error_message or f"{task} failed.", task.error_hint, blame=_blame(task)
+        )
+
+
+def _blame(task: Task) -> Blame:
+    return Blame(task.error_blame) if task.error_blame in {blame.value for blame in Blame} else Blame.BAKERY
