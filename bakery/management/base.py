@@ -51,7 +51,7 @@ class BakeryCommand(BaseCommand):
 
     action: ClassVar[Action]
     prints_data: ClassVar[bool] = False  # whether it takes --json
-    quiet: ClassVar[bool] = True  # whether the services' log lines below WARNING stay away from the terminal
+    quiet: ClassVar[bool] = True  # whether the log lines below ERROR stay away from the terminal
     requires_system_checks: ClassVar[list[str]] = []  # the doctor's work; they would import the whole web side
     by: User | None = None
     as_json = False
@@ -80,7 +80,7 @@ class BakeryCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.as_json = bool(options.get("as_json"))
         if self.quiet and self._called_from_command_line and options["verbosity"] < 2:
-            logging.getLogger().setLevel(logging.WARNING)
+            logging.getLogger().setLevel(logging.ERROR)
         try:
             self.by = self._person(options.get("as_email"))
             self.perform(options)
@@ -126,8 +126,9 @@ class BakeryCommand(BaseCommand):
         return person
 
     def _failed(self, id: str, message: str, hint: str) -> Failed:
-        if self.as_json:
-            return Failed(json.dumps({"id": id, "message": message, "hint": hint}, ensure_ascii=False))
+        if self.as_json and self._called_from_command_line:
+            self.stderr.write(json.dumps({"id": id, "message": message, "hint": hint}, ensure_ascii=False), str)
+            sys.exit(1)
         return Failed(f"{message}\n{hint}".rstrip())
 
 
