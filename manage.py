@@ -13,7 +13,7 @@ def main() -> None:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
     except ImportError:
-        sys.exit("Django is not installed here. Run infrastructure/scripts/quickstart.sh, then .venv/bin/python manage.py.")
+        sys.exit("Django is not installed here. Run infrastructure/scripts/quickstart.sh, then use .venv/bin/python.")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:  # a list of findings for a person: a traceback would bury it
