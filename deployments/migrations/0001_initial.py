@@ -156,6 +156,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['seq'],
+                'indexes': [models.Index(fields=['stream', 'first_line'], name='chunk_by_line')],
                 'constraints': [models.UniqueConstraint(fields=('stream', 'seq'), name='one_chunk_of_each_seq')],
             },
         ),

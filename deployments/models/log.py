@@ -66,6 +66,7 @@ class LogChunk(models.Model):
     class Meta:
         ordering = ["seq"]
         constraints = [models.UniqueConstraint(fields=["stream", "seq"], name="one_chunk_of_each_seq")]
+        indexes = [models.Index(fields=["stream", "first_line"], name="chunk_by_line")]
 
     def __str__(self) -> str:
         return f"{self.stream_id}#{self.seq}"

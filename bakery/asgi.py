@@ -1,0 +1,20 @@
+"""What daphne serves: pages over HTTP, live logs and events over websockets."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bakery.settings")
+pages = get_asgi_application()  # first: it loads the apps, which the imports below need
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+from bakery.origin import SameOrigin  # noqa: E402
+from deployments.routing import websocket_urlpatterns as log_sockets  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": pages, "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(log_sockets)))},
+)
