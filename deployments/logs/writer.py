@@ -10,7 +10,7 @@ from types import TracebackType
 from django.db import Error, connection
 
 from deployments.logs.lines import LineAssembler
-from deployments.logs.store import CHUNK_BYTES, AnotherWriter, StreamStore
+from deployments.logs.store import CHUNK_BYTES, AnotherWriter, StreamStore, open_stream
 from deployments.models import LogChunk, LogStream
 from infrastructure.secret import Masker
 
