@@ -17,8 +17,7 @@ ALLOWED_HOSTS = sorted({_base.hostname or "localhost", BAKERY.host, "localhost",
 CSRF_TRUSTED_ORIGINS = [BAKERY.base_url]
 
 INSTALLED_APPS = [
-    "daphne",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # admin.py modules are loaded by urls.py: workers need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

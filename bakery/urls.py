@@ -5,6 +5,8 @@ from django.urls import include, path
 
 from bakery import views
 
+admin.autodiscover()  # here and not at start: see INSTALLED_APPS
+
 urlpatterns = [
     path("auth/", include("accounts.urls")),
     path("deployments", include("deployments.urls")),
