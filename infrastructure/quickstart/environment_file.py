@@ -1,0 +1,125 @@
+"""``bakery.env``: the whole environment of an instance, readable by its owner alone.
+
+Made once with fresh secrets; a later start keeps every secret and every line that a person added, and rewrites
+what follows from the options.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from infrastructure.quickstart.layout import Layout
+from infrastructure.quickstart.options import Options
+from infrastructure.quickstart.programs import Programs
+from infrastructure.secret import Secret
+
+HEADING = "# The environment of this Bakery. It holds secrets: keep it to yourself. See .env.example for what each line means.\n"
+FIRST_PORT = 4100  # the default; an instance at another port gets ranges of its own, so that two can run beside each other
+RANGES = 12
+
+
+@dataclass(frozen=True)
+class Services:
+    """How PostgreSQL and Redis of the instance are reached: loopback ports and passwords."""
+
+    postgres_port: int
+    postgres_password: Secret
+    redis_port: int
+    redis_password: Secret
+
+    @property
+    def database_url(self) -> str:
+        return f"postgres://bakery:{self.postgres_password.reveal()}@127.0.0.1:{self.postgres_port}/bakery"
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://:{self.redis_password.reveal()}@127.0.0.1:{self.redis_port}/0"
+
+
+def read(file: Path) -> dict[str, str]:
+    """The values of an environment file; {} when there is none."""
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def write(file: Path, values: dict[str, str]) -> None:
+    """Atomically, 0600 from its first byte."""
+    beside = file.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as out:
+        out.write(HEADING + "".join(f"{name}={value}\n" for name, value in values.items()))
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(file)
+
+
+def services(values: dict[str, str]) -> Services:
+    """From an earlier start, or fresh passwords and free ports."""
+    database, redis = urlsplit(values.get("DATABASE_URL", "")), urlsplit(values.get("REDIS_URL", ""))
+    taken: set[int] = set()
+    postgres_port = _keep_or_find(database.port, taken)
+    redis_port = _keep_or_find(redis.port, taken)
+    return Services(
+        postgres_port,
+        Secret(database.password or secrets.token_urlsafe(24)),
+        redis_port,
+        Secret(redis.password or secrets.token_urlsafe(24)),
+    )
+
+
+def _keep_or_find(port: int | None, taken: set[int]) -> int:
+    """The port of the last start while nobody else has it, else a free one."""
+    while port is None or port in taken or not is_free(port):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    taken.add(port)
+    return port
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, str]) -> dict[str, str]:
+    """The environment for this start: everything old, what the options say, and what was missing."""
+    reached = services(old)
+    nth = (options.port - FIRST_PORT) % RANGES
+    first = 20_000 + 1_000 * nth
+    return {
+        **old,
+        "DATABASE_URL": reached.database_url,
+        "REDIS_URL": reached.redis_url,
+        "SESSION_SECRET": old.get("SESSION_SECRET") or secrets.token_urlsafe(48),
+        "ENCRYPTION_KEY": old.get("ENCRYPTION_KEY") or base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "BAKERY_HOST": old.get("BAKERY_HOST") or "127.0.0.1",
+        "BAKERY_PORT": str(options.port),
+        "BAKERY_BASE_URL": f"http://localhost:{options.port}",
+        "BAKERY_HTTP_PORT": str(options.http_port),
+        "BAKERY_APPS_DOMAIN": old.get("BAKERY_APPS_DOMAIN") or "localhost",
+        "BAKERY_DATA_DIR": str(layout.data),
+        "BAKERY_PORT_RANGE": old.get("BAKERY_PORT_RANGE") or f"{first}-{first + 999}",
+        "BAKERY_DOCKER_SUBNET": old.get("BAKERY_DOCKER_SUBNET") or f"10.{207 + nth}.0.0/16",
+        "BAKERY_PROCESSES": "supervisord",
+        "BAKERY_SUPERVISOR_URL": f"unix://{layout.supervisor_socket}",
+        "BAKERY_NGINX": str(programs.nginx.path) if programs.nginx else "nginx",
+        "BAKERY_BUN": str(programs.bun) if programs.bun else "bun",
+        "BAKERY_ALLOW_FILE_REPOSITORIES": "true",  # whoever starts a quickstart owns the machine's files anyway
+    }

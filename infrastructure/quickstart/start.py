@@ -1,0 +1,97 @@
+"""The story of a start, from an empty directory to a green ``/healthz``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infrastructure.errors import HostProblem
+from infrastructure.quickstart import (
+    acquire,
+    control,
+    environment_file,
+    layout,
+    nginx,
+    postgres,
+    processes,
+    redis_server,
+    stop,
+    supervisord,
+)
+from infrastructure.quickstart.django import Django, first_admin
+from infrastructure.quickstart.green import wait_until_green
+from infrastructure.quickstart.options import Options
+from infrastructure.quickstart.report import Report
+from infrastructure.runner import Command, Runner
+
+PYTHON = Path(sys.executable)
+
+
+@contextmanager
+def only_one_start(place: layout.Layout) -> Iterator[None]:
+    """Two quickstarts at once would overwrite each other's files."""
+    place.run.mkdir(parents=True, exist_ok=True)
+    with (place.run / "quickstart.lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), False)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostProblem(
+                "quickstart.busy", "Another quickstart is starting this instance just now.", "Wait for it to finish."
+            ) from None
+        yield
+
+
+def start(options: Options, place: layout.Layout, report: Report, runner: Runner) -> str | None:
+    """Everything up and green. Returns the admin's new password at the very first start."""
+    account = layout.service_account()
+    layout.make_directories(place, account)
+    leftovers = processes.of_instance(place)
+    if leftovers:
+        with report.step(f"Ending {len(leftovers)} processes that an earlier start left behind"):
+            stop.end_all(leftovers)
+    tools = acquire.acquire(place, report, runner)
+    values = environment_file.plan(place, options, tools, environment_file.read(place.environment_file))
+    environment_file.write(place.environment_file, values)
+    if options.listed:
+        place.pointer.write_text(f"{place.environment_file}\n")
+    reached = environment_file.services(values)
+    if (place.postgres / "PG_VERSION").exists():
+        postgres.prepare(place, tools.postgres, reached, account, runner)
+    else:
+        with report.step("Making a PostgreSQL cluster"):
+            postgres.prepare(place, tools.postgres, reached, account, runner)
+    redis_server.prepare(place, reached, account)
+    nginx.prepare(place, options.http_port)
+    all_programs = supervisord.programs(place, tools, reached, account, PYTHON, options.port)
+    files = supervisord.file_limit()
+    place.supervisord_conf.write_text(
+        supervisord.configuration(place, all_programs, is_root=account is not None, files=files)
+    )
+    with report.step("Starting supervisord, PostgreSQL and Redis"):
+        supervisor = start_supervisord(place, runner)
+        postgres.wait_and_create_database(reached)
+    django = Django(place, runner, PYTHON)
+    with report.step("Bringing the database's tables up to date"):
+        django.manage("migrate", "--no-input", "-v", "0")
+    if django.static_files_changed():
+        with report.step("Collecting style sheets and scripts"):
+            django.collect_static()
+    password = first_admin(django, values, report)
+    with report.step("Starting Nginx, the web process, two workers, beat and the collector") as step:
+        for name in supervisord.BAKERY:
+            supervisor.start(name)
+        step.note = wait_until_green(options.port, place, supervisor)
+    return password
+
+
+def start_supervisord(place: layout.Layout, runner: Runner) -> control.Supervisord:
+    """As a daemon, whose session is what its programs are found by; it outlives this process when detached."""
+    place.supervisor_socket.unlink(missing_ok=True)
+    argv = (str(PYTHON), "-m", "supervisor.supervisord", "-c", str(place.supervisord_conf))
+    runner.run(Command(argv, cwd=place.data, timeout=30))
+    return control.wait_until_listening(place.supervisor_socket)
