@@ -140,7 +140,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "reap": {"task": "deployments.tasks.reap", "schedule": 5.0, "options": {"expires": 5.0}},
 }
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "bakery.liveness:Scheduler"
 
 LOGGING = {
     "version": 1,

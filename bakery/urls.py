@@ -3,11 +3,12 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from bakery import views
+from bakery import health, views
 
 admin.autodiscover()  # here and not at start: see INSTALLED_APPS
 
 urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
     path("auth/", include("accounts.urls")),
     path("deployments", include("deployments.urls")),
     # The admin has a sign-in of its own, which knows nothing of ours: throttling, roles, where to go next.
