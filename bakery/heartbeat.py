@@ -13,7 +13,7 @@ from django.conf import settings
 
 EVERY = 4.0  # seconds
 EXPIRES = 15
-PROCESSES = ("worker-deploys", "worker-housekeeping", "beat", "collector")
+PROCESSES = ("worker-deploys", "worker-housekeeping", "beat")
 
 _last: dict[str, float] = {}
 

@@ -13,7 +13,7 @@ from infrastructure.quickstart.programs import Programs
 
 WANTED_FILES = 65_536
 SERVERS = ("postgres", "redis")  # up before anything of Django is asked to do something
-BAKERY = ("nginx", "web", "worker-deploys", "worker-housekeeping", "beat", "collector")
+BAKERY = ("nginx", "web", "worker-deploys", "worker-housekeeping", "beat")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def programs(layout: Layout, tools: Programs, reached: Services, account: Accoun
         ),
         Program(
             "nginx",
-            (str(python), "-m", "infrastructure.nginx.start", str(tools.nginx.path), str(layout.nginx)),
+            (str(python), "-m", "infrastructure.nginx.start", str(tools.nginx.path), str(layout.nginx), str(layout.nginx / "conf" / "nginx.conf")),
             layout.checkout,
             env={**_libraries(tools.nginx.libraries), "BAKERY_ENV_FILE": str(layout.environment_file)},
             priority=20,
@@ -79,7 +79,6 @@ def programs(layout: Layout, tools: Programs, reached: Services, account: Accoun
         worker("deploys", 4),
         worker("housekeeping", 2),
         bakery("beat", *celery, "beat", "--pidfile", "", "--loglevel", "INFO"),
-        bakery("collector", str(python), "manage.py", "collect_logs"),
     ]
 
 

@@ -1,0 +1,53 @@
+"""Plans the instance that the tests use, before Django reads its settings; nothing is started here.
+
+The tests' own process gets the same environment as the instance, but another Redis database: what a test enqueues must
+not wake the instance's workers, whose PostgreSQL database is another one as well (``bakery``, ours is ``test_bakery``).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from infrastructure.quickstart import environment_file, layout, programs
+from infrastructure.quickstart.options import Options
+
+DATA_DIR = "BAKERY_TEST_DATA_DIR"  # keep the instance's data in this directory, to look into it afterwards
+
+
+def plan_instance() -> Options:
+    """Write the instance's ``bakery.env`` and make it ours. Idempotent within one process."""
+    data = _data_dir()
+    place = layout.Layout(layout.CHECKOUT, data)
+    data.mkdir(parents=True, exist_ok=True)
+    options = Options(
+        port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False
+    )
+    values = environment_file.plan(place, options, programs.find(place), environment_file.read(place.environment_file))
+    environment_file.write(place.environment_file, values)
+    for name in [name for name in os.environ if name.startswith("BAKERY_") and name != DATA_DIR]:
+        del os.environ[name]  # what the person has set for an instance of their own
+    for name, value in values.items():
+        os.environ[name] = value
+    os.environ["REDIS_URL"] = values["REDIS_URL"].removesuffix("/0") + "/1"
+    os.environ["BAKERY_ENV_FILE"] = str(place.environment_file)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "bakery.settings"
+    return options
+
+
+def _data_dir() -> Path:
+    if kept := os.environ.get(DATA_DIR):
+        return Path(kept).resolve()
+    made = Path(tempfile.mkdtemp(prefix="bakery-test-")).resolve()
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
