@@ -9,6 +9,7 @@ from django.shortcuts import resolve_url
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
 
+from bakery.api import refusal
 from bakery.permissions import action_of
 from bakery.roles import Action, role_may
 
@@ -57,9 +58,15 @@ class PermissionMiddleware:
         role = request.user.role if request.user.is_authenticated and request.user.is_active else None
         if role_may(role, action):
             return None
+        speaks_json = getattr(view, "speaks_json", False)
         if role is None:
+            if speaks_json:
+                return refusal(401, "api.not-signed-in", "You are not signed in.", "Sign in at /auth/login.")
             return _to_sign_in(request)
-        raise PermissionDenied(f"Your role ({request.user.get_role_display().lower()}) may not {action.label}.")
+        why = f"Your role ({request.user.get_role_display().lower()}) may not {action.label}."
+        if speaks_json:
+            return refusal(403, "permission.refused", why, "Ask an admin for another role.")
+        raise PermissionDenied(why)
 
 
 def required_action(request: HttpRequest, view: Callable[..., Any]) -> Action | None:

@@ -10,6 +10,7 @@ admin.autodiscover()  # here and not at start: see INSTALLED_APPS
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("auth/", include("accounts.urls")),
+    path("api/", include("bakery.api_urls")),
     path("deployments", include("deployments.urls")),
     # The admin has a sign-in of its own, which knows nothing of ours: throttling, roles, where to go next.
     path("admin/login/", views.admin_login, name="admin-login"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bakery.models import Task
+from bakery.models import Task, TaskStep
 from deployments.models import Deployment, Release
 from deployments.services.settings import CHANGEABLE, not_live_yet
 from deployments.services.status import status_of, url_of
@@ -76,3 +76,15 @@ def _error(row: Release | Task) -> dict[str, str] | None:
     if not row.error_message:
         return None
     return {"id": row.error_id, "message": row.error_message, "hint": row.error_hint}
+
+
+def step_shape(step: TaskStep) -> dict[str, Any]:
+    return {
+        "phase": step.phase,
+        "argv": step.argv,
+        "exit_code": step.exit_code,
+        "note": step.note,
+        "state": step.state,
+        "started_at": step.started_at.isoformat(),
+        "ended_at": step.ended_at.isoformat() if step.ended_at else None,
+    }

@@ -1,0 +1,53 @@
+"""Everything under ``/api/``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.middleware.csrf import get_token
+from django.urls import URLPattern, path
+
+from accounts.models import User
+from bakery.api import endpoint
+from bakery.permissions import requires
+from bakery.roles import Action
+from deployments import api as deployments
+
+
+@requires(Action.VIEW)
+@endpoint("GET")
+def index(request: HttpRequest) -> dict[str, Any]:
+    """What the API can do."""
+    return {"operations": [_described(pattern) for pattern in urlpatterns if pattern.name != "api-unknown"]}
+
+
+@requires(Action.OWN_ACCOUNT)
+@endpoint("GET")
+def session(request: HttpRequest) -> dict[str, Any]:
+    """Who is signed in, and the CSRF token that unsafe methods need."""
+    if not isinstance(request.user, User):  # PermissionMiddleware has seen to that
+        raise Http404
+    return {"email": request.user.email, "role": request.user.role, "csrf_token": get_token(request)}
+
+
+@requires(Action.VIEW)
+@endpoint("GET", "POST", "PUT", "PATCH", "DELETE")
+def unknown(request: HttpRequest, rest: str) -> None:
+    """Any other address."""
+    raise Http404(f"There is nothing at /api/{rest}. GET /api/ lists what there is.")
+
+
+def _described(pattern: URLPattern) -> dict[str, Any]:
+    view: Any = pattern.callback
+    may = {"GET": view.action.label} if "GET" in view.methods else {}
+    may.update({method: view.action_to_change.label for method in view.methods if method != "GET"})
+    return {"path": f"/api/{pattern.pattern}", "methods": may, "summary": (view.__doc__ or "").strip()}
+
+
+urlpatterns = [
+    path("", index, name="api-index"),
+    path("session", session, name="api-session"),
+    *deployments.urlpatterns,
+    path("<path:rest>", unknown, name="api-unknown"),
+]
