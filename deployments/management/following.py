@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bakery.models import Task, TaskState
+from deployments.logs.reading import all_chunks, cut_notice
 from deployments.models import LogChunk, LogStream, StreamKind
 from infrastructure.errors import Blame, Problem
 
 INTERVAL = 0.2  # seconds between two looks
 PATIENCE = 5.0  # seconds after which a task that nobody has begun is worth a word
-CHUNKS_AT_ONCE = 50
 
 
 class StreamReader:
     """Reads a log on from where it stopped. What was cut out of the middle is said, not hidden."""
 
-    def __init__(self, stream: LogStream, after: int = 0) -> None:
+    def __init__(self, stream: LogStream, *, from_end: bool = False) -> None:
         self.stream = stream
-        self.seq = after
+        self.seq = stream.next_seq - 1 if from_end else 0
+        self.line = stream.line_count if from_end else 0
 
-    def read(self) -> str:
-        """What was written since the last call; empty when nothing was."""
-        parts: list[str] = []
-        while chunks := self._next():
-            for chunk in chunks:
-                if chunk.seq > self.seq + 1 and self.seq:
-                    parts.append("… lines were left out here: the log has grown too long …\n")
-                parts.append(chunk.data)
-                self.seq = chunk.seq
-        return "".join(parts)
+    def read(self) -> Iterator[str]:
+        """What was written since the last call."""
+        for chunk in all_chunks(self.stream.pk, self.seq):
+            if chunk.first_line > self.line:
+                yield cut_notice(chunk.first_line - self.line)
+            yield chunk.data
+            self.seq, self.line = chunk.seq, chunk.first_line + chunk.line_count
 
-    def skip_to_last(self, lines: int) -> str:
-        """The last ``lines`` lines; goes on after them."""
+    def tail(self, lines: int) -> str:
+        """The last ``lines`` lines; ``read`` goes on after them."""
         kept: list[str] = []
         newest = LogChunk.objects.filter(stream=self.stream).order_by("-seq")
         for chunk in newest.iterator(chunk_size=10):
-            self.seq = max(self.seq, chunk.seq)
+            if chunk.seq > self.seq:
+                self.seq, self.line = chunk.seq, chunk.first_line + chunk.line_count
             kept = chunk.data.splitlines(keepends=True) + kept
             if len(kept) >= lines:
                 break
         return "".join(kept[-lines:])
-
-    def _next(self) -> list[LogChunk]:
-        return list(LogChunk.objects.filter(stream=self.stream, seq__gt=self.seq).order_by("seq")[:CHUNKS_AT_ONCE])
 
 
 class TaskFollower:
@@ -63,7 +59,8 @@ class TaskFollower:
         """The task when it has succeeded; raises the ``Problem`` that it ended with."""
         while True:
             # First the state, then the log: what was written before the end is always shown.
-            found = Task.objects.select_related("release", "requested_by").filter(pk=self.task.pk).first()
+            # The snapshot, which costs a decryption, is left where it is.
+            found = Task.objects.for_feed().defer("release__snapshot").filter(pk=self.task.pk).first()
             if found is None:
                 raise Problem("task.gone", f"Task {self.task.pk} was deleted while it was watched.", blame=Blame.BAKERY)
             self.task = found

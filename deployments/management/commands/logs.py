@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from bakery.roles import Action
@@ -28,7 +29,7 @@ class Command(DeploymentCommand):
         release = self._release(deployment, options["release"], kind)
         reader = self._reader(release, kind, follow=options["follow"])
         lines = max(0, options["lines"])
-        self._print(reader.skip_to_last(lines) if lines else reader.read())
+        self._print([reader.tail(lines)] if lines else reader.read())
         while options["follow"]:
             if options["build"]:
                 reader.stream.refresh_from_db(fields=["ended_at"])
@@ -55,10 +56,10 @@ class Command(DeploymentCommand):
                 raise Problem("log.none", f"v{release.number} has written no {kind} log.")
             time.sleep(INTERVAL)
 
-    def _print(self, text: str) -> None:
-        if text:
+    def _print(self, parts: Iterable[str]) -> None:
+        for text in parts:
             self.stdout.write(text, ending="")
-            self.stdout.flush()
+        self.stdout.flush()
 
     def interrupted(self) -> str:
         return "the log goes on."

@@ -41,8 +41,8 @@ class Command(BakeryCommand):
             self.stdout.write("There is no deployment yet. Make one with manage.py create_deployment.")
 
     def _one(self, deployment: Deployment) -> None:
-        releases = list(deployment.releases.order_by("-number")[:HISTORY])
-        tasks = list(deployment.tasks.for_feed()[:HISTORY])
+        releases = list(deployment.releases.for_history()[:HISTORY])
+        tasks = list(deployment.tasks.for_feed().defer("release__snapshot")[:HISTORY])
         if self.as_json:
             self.data(
                 {
