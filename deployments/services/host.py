@@ -35,7 +35,12 @@ def router() -> Router:
     from infrastructure.nginx.router import NginxRouter
 
     bakery = settings.BAKERY
-    return NginxRouter(prefix=bakery.data_dir / "nginx", nginx_binary=bakery.nginx_binary, http_port=bakery.http_port)
+    return NginxRouter(
+        prefix=bakery.data_dir / "nginx",
+        nginx_binary=bakery.nginx_binary,
+        http_port=bakery.http_port,
+        logs_dir=bakery.logs_dir,
+    )
 
 
 def route_of(deployment: Deployment) -> Route:
