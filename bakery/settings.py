@@ -94,6 +94,10 @@ CSRF_COOKIE_NAME = f"bakery_csrf_{BAKERY.port}"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",  # HSTS, and
+    "security.W008",  # the redirect to https are for whoever ends TLS in front of Bakery: it alone knows the other hosts
+]
 
 # Sign-in is throttled per account and address (django-axes).
 AXES_FAILURE_LIMIT = 8

@@ -84,10 +84,8 @@ class TaskFollower:
             if stream is None:
                 return
             # A rollback builds nothing: the log of the build that once was is not shown again.
-            self.reader = StreamReader(
-                stream, after=stream.next_seq - 1 if stream.created_at < self.task.created_at else 0
-            )
-        if text := self.reader.read():
+            self.reader = StreamReader(stream, from_end=stream.created_at < self.task.created_at)
+        for text in self.reader.read():
             self.log(text)
 
     def _warn_when_nobody_begins(self) -> None:

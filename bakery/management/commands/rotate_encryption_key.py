@@ -22,22 +22,20 @@ class Command(BakeryCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count only.")
 
     def perform(self, options: dict[str, Any]) -> None:
-        counts = []
+        dry = options["dry_run"]
+        unreadable: list[str] = []
+        counts: list[dict[str, object]] = []
         for model, field in encrypted_fields():
             name = f"{model._meta.label}.{field.name}"
-            count = rotate(
-                model, field, dry_run=options["dry_run"], progress=lambda done, name=name: self.say(f"  {name}: {done}")
-            )
-            counts.append(
-                {"field": name, "rotated": count.rotated, "already": count.already, "unreadable": count.unreadable}
-            )
-            verb = "to do" if options["dry_run"] else "done"
+            count = rotate(model, field, dry_run=dry, progress=self._progress(name))
+            unreadable += [f"{name} {key}" for key in count.unreadable]
+            counts.append({"field": name, **vars(count)})
             self.say(
-                f"{name}: {count.rotated} {verb}, {count.already} had the first key, {len(count.unreadable)} unreadable"
+                f"{name}: {count.rotated} {'to do' if dry else 'done'}, {count.already} had the first key, "
+                f"{len(count.unreadable)} unreadable"
             )
         if self.as_json:
             self.data(counts)
-        unreadable = [f"{count['field']} {key}" for count in counts for key in count["unreadable"]]
         if unreadable:
             raise Problem(
                 "secret.undecryptable",
@@ -46,5 +44,8 @@ class Command(BakeryCommand):
                 "Put that key back into ENCRYPTION_KEY and run this again, or enter those values anew.",
                 blame=Blame.HOST,
             )
-        if not options["dry_run"]:
+        if not dry:
             self.say("All secrets are encrypted with the first key. The other keys can be taken out of ENCRYPTION_KEY.")
+
+    def _progress(self, name: str) -> Any:
+        return lambda done: self.say(f"  {name}: {done}")

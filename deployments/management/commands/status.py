@@ -36,7 +36,11 @@ class Command(BakeryCommand):
         if self.as_json:
             self.data([deployment_shape(deployment) for deployment in deployments])
         elif deployments:
-            self.stdout.write(table(("NAME", "STATUS", "RELEASE", "COMMIT", "SEEN", "ADDRESS"), map(_row, deployments)))
+            self.stdout.write(
+                table(
+                    ("NAME", "STATUS", "RELEASE", "COMMIT", "SEEN", "ADDRESS"), [_row(found) for found in deployments]
+                )
+            )
         else:
             self.stdout.write("There is no deployment yet. Make one with manage.py create_deployment.")
 
