@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.services import create_person, set_role
-from bakery.admin_pages import WithoutSecrets
+from bakery.admin_pages import WithoutSecrets, person_of
 from infrastructure.secret import Secret
 
 
@@ -43,7 +43,7 @@ class PersonAdmin(WithoutSecrets, UserAdmin):  # type: ignore[type-arg]
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        by = User.objects.get(pk=request.user.pk)
+        by = person_of(request)
         if not change:
             made = create_person(
                 by=by, email=obj.email, password=Secret(form.cleaned_data["password1"]), role=obj.role, name=obj.name

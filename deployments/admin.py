@@ -8,8 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.models import User
-from bakery.admin_pages import ReadOnly, WithoutSecrets, in_one_line
+from bakery.admin_pages import ReadOnly, WithoutSecrets, in_one_line, person_of
 from bakery.models import Task
 from deployments.models import Deployment, EnvVar, LogChunk, LogStream, PersistentDirectory, Release, Slot
 from deployments.services import requests
@@ -19,10 +18,6 @@ from deployments.services.status import status_of, url_of
 from infrastructure.errors import Problem
 
 
-def _person(request: HttpRequest) -> User:
-    return User.objects.get(pk=request.user.pk)
-
-
 def _for_each(verb: Callable[..., Task], label: str) -> Any:
     """An action of the list: asks the same service as the page's button."""
 
@@ -30,7 +25,7 @@ def _for_each(verb: Callable[..., Task], label: str) -> Any:
     def act(modeladmin: Any, request: HttpRequest, chosen: QuerySet[Deployment]) -> None:
         for deployment in chosen:
             try:
-                task = verb(deployment, by=_person(request))
+                task = verb(deployment, by=person_of(request))
                 modeladmin.message_user(request, f"{task} is queued as task {task.pk}.")
             except Problem as problem:
                 modeladmin.message_user(request, in_one_line(problem), messages.ERROR)
@@ -66,7 +61,7 @@ class DeploymentAdmin(WithoutSecrets):
 
     def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:
         changes = {name: form.cleaned_data[name] for name in form.changed_data if name in CHANGEABLE}
-        update_deployment(Deployment.objects.get(pk=obj.pk), by=_person(request), **changes)
+        update_deployment(Deployment.objects.get(pk=obj.pk), by=person_of(request), **changes)
 
     @admin.display(description="Status")
     def status(self, deployment: Deployment) -> str:
@@ -110,7 +105,7 @@ class EnvVarAdmin(WithoutSecrets):
             value = EnvVar.objects.get(pk=obj.pk).value.reveal()
         set_env(
             obj.deployment,
-            by=_person(request),
+            by=person_of(request),
             values={obj.name: value},
             build_time=obj.build_time,
             run_time=obj.run_time,
@@ -118,7 +113,7 @@ class EnvVarAdmin(WithoutSecrets):
         obj.pk = EnvVar.objects.values_list("pk", flat=True).get(deployment=obj.deployment, name=obj.name)
 
     def delete_model(self, request: HttpRequest, obj: EnvVar) -> None:
-        unset_env(obj.deployment, by=_person(request), names=[obj.name])
+        unset_env(obj.deployment, by=person_of(request), names=[obj.name])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[EnvVar]) -> None:
         for variable in queryset.select_related("deployment"):

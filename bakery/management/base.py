@@ -52,7 +52,8 @@ class BakeryCommand(BaseCommand):
     action: ClassVar[Action]
     prints_data: ClassVar[bool] = False  # whether it takes --json
     quiet: ClassVar[bool] = True  # whether the log lines below ERROR stay away from the terminal
-    requires_system_checks: ClassVar[list[str]] = []  # the doctor's work; they would import the whole web side
+    requires_system_checks = []  # the doctor's work; they would import the whole web side
+    _called_from_command_line: bool
     by: User | None = None
     as_json = False
 
