@@ -64,7 +64,7 @@ class Broadcaster:
             return True
         try:
             await asyncio.wait_for(layer.group_send(group, message), SEND_TIMEOUT)
-        except Exception as error:  # whatever it is, no sender can do anything about it
+        except Exception as error:  # noqa: BLE001 - whatever it is, no sender can do anything about it
             if not self._failing:
                 logger.warning("Open pages cannot be told of changes: %s. They look by themselves.", error)
             self._failing = True

@@ -40,7 +40,7 @@ class LineAssembler:
 
     def finish(self) -> list[str]:
         """The last line, which no newline ended."""
-        self._hold(self._decode(b"", True).replace("\0", ""))
+        self._hold(self._decode(b"", final=True).replace("\0", ""))
         return self._masked([self._take_held()]) if self.holds_text else []
 
     def _hold(self, text: str) -> None:

@@ -86,7 +86,8 @@ def test_a_stream_that_outgrows_its_limit_keeps_head_and_tail_and_says_what_was_
     cut = reading.cut_of(stream)
     assert cut is not None
     whole = text_of(stream).split("\n")
-    assert whole[0].startswith("line 000000") and whole[-2].startswith("line 039999")
+    assert whole[0].startswith("line 000000")
+    assert whole[-2].startswith("line 039999")
     assert whole[cut["first_line"] - 1].startswith(f"line {cut['first_line'] - 1:06d}")
     assert whole[cut["first_line"]].startswith(f"line {cut['first_line'] + cut['line_count']:06d}")
     assert stream.line_count == 40_000 == len(whole) - 1 + cut["line_count"]
@@ -139,7 +140,7 @@ def test_what_is_written_while_postgresql_is_away_is_stored_when_it_is_back(monk
         log.flush()
         log.write(b"after\n")
     lines = text_of(stream).split("\n")[:-1]
-    assert lines[0] == "before" and lines[-1] == "after"
+    assert (lines[0], lines[-1]) == ("before", "after")
     stored = [line for line in lines if line.startswith("during")]
     assert stored == [f"during {number}" for number in range(len(stored))]
     assert f"[{1000 - len(stored):,} lines are missing here: the database did not answer]" in lines
