@@ -48,6 +48,7 @@ class Environment:
     processes: str  # "supervisord" or "systemd": what runs the processes of bun releases
     supervisor_url: str
     nginx_binary: str
+    nginx_libraries: str  # LD_LIBRARY_PATH of an Nginx that was unpacked privately
     bun_binary: str
     docker_subnet: str
     docker_publish: str  # "bridge" (fixed address per slot) or "loopback" (published port)
@@ -102,6 +103,7 @@ def read_environment() -> Environment:
         processes=reader.choice("BAKERY_PROCESSES", ("supervisord", "systemd")),
         supervisor_url=reader.text("BAKERY_SUPERVISOR_URL", f"unix://{data_dir / 'run' / 'supervisor.sock'}"),
         nginx_binary=reader.text("BAKERY_NGINX", "nginx"),
+        nginx_libraries=reader.text("BAKERY_NGINX_LIBRARIES", ""),
         bun_binary=reader.text("BAKERY_BUN", "bun"),
         docker_subnet=reader.text("BAKERY_DOCKER_SUBNET", "10.207.0.0/16"),
         docker_publish=reader.choice("BAKERY_DOCKER_PUBLISH", ("bridge", "loopback")),

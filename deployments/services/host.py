@@ -40,6 +40,7 @@ def router() -> Router:
         nginx_binary=bakery.nginx_binary,
         http_port=bakery.http_port,
         logs_dir=bakery.logs_dir,
+        libraries=bakery.nginx_libraries,
     )
 
 

@@ -31,7 +31,14 @@ class NginxRouter:
     """``prefix`` is Nginx's own directory: conf, sites, run (sockets), pages."""
 
     def __init__(
-        self, *, prefix: Path, nginx_binary: str, http_port: int, logs_dir: Path, runner: Runner | None = None
+        self,
+        *,
+        prefix: Path,
+        nginx_binary: str,
+        http_port: int,
+        logs_dir: Path,
+        libraries: str = "",
+        runner: Runner | None = None,
     ) -> None:
         self.prefix = prefix
         self.run = prefix / "run"
@@ -39,6 +46,7 @@ class NginxRouter:
         self.nginx_binary = nginx_binary
         self.http_port = http_port
         self.logs_dir = logs_dir
+        self.environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
         self.runner = runner or Runner()
         longest = len(os.fsencode(self.run / "9999999" / "green.sock"))
         if longest > LONGEST_SOCKET_PATH:
@@ -191,7 +199,7 @@ class NginxRouter:
     def _test(self) -> None:
         argv = (self.nginx_binary, "-t", "-q", "-p", f"{self.prefix}/", "-c", str(self._main()), "-e", "stderr")
         try:
-            self.runner.run(Command(argv, timeout=60))
+            self.runner.run(Command(argv, env=self.environment, timeout=60))
         except CommandFailed as failure:
             raise HostProblem(
                 "nginx.refused",

@@ -120,6 +120,7 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "BAKERY_PROCESSES": "supervisord",
         "BAKERY_SUPERVISOR_URL": f"unix://{layout.supervisor_socket}",
         "BAKERY_NGINX": str(programs.nginx.path) if programs.nginx else "nginx",
+        "BAKERY_NGINX_LIBRARIES": programs.nginx.libraries if programs.nginx else "",
         "BAKERY_BUN": str(programs.bun) if programs.bun else "bun",
         "BAKERY_ALLOW_FILE_REPOSITORIES": "true",  # whoever starts a quickstart owns the machine's files anyway
     }

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from infrastructure.quickstart.layout import Layout
-
-INTERIM = """worker_processes auto;
-pid {prefix}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 1024; }}
-http {{
-    client_body_temp_path {prefix}/temp/body;
-    proxy_temp_path {prefix}/temp/proxy;
-    fastcgi_temp_path {prefix}/temp/fastcgi;
-    uwsgi_temp_path {prefix}/temp/uwsgi;
-    scgi_temp_path {prefix}/temp/scgi;
-    access_log off;
-    server {{ listen 127.0.0.1:{port} default_server; return 444; }}
-}}
-"""
+from infrastructure.nginx.router import NginxRouter
+from infrastructure.quickstart.layout import Account, Layout
+from infrastructure.quickstart.programs import Program
 
 
-def prepare(layout: Layout, http_port: int) -> None:
-    for name in ("conf", "sites", "run", "temp"):
-        (layout.nginx / name).mkdir(parents=True, exist_ok=True)
-    (layout.nginx / "conf" / "nginx.conf").write_text(INTERIM.format(prefix=layout.nginx, port=http_port))
+def prepare(layout: Layout, program: Program, http_port: int, account: Account | None) -> None:
+    """Write what Nginx starts with. As root its workers run under the servers' account."""
+    router = NginxRouter(
+        prefix=layout.nginx, nginx_binary=str(program.path), http_port=http_port, logs_dir=layout.logs, libraries=program.libraries
+    )
+    router.prepare(account.name if account else None)
