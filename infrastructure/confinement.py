@@ -13,12 +13,20 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
+from infrastructure import cgroups
+
 LAUNCHER = Path(__file__).with_name("launch.py")
-FIRST_UID = 200_000  # a deployment's uid is this plus its id: no account of the host has such a number
 MINIMAL_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+# A deployment's uid is one of these plus its id. systemd's table of uids (systemd.io/UIDS-GIDS) leaves the range from
+# 1,879,048,192 to 2,147,483,647 unused, so no account, container or subordinate uid of the host has such a number.
+FIRST_UID = 1_880_000_000
+FETCH_OFFSET = 100_000_000  # git works under another uid than the app, which must not see its credentials
+# Inside a container that maps the usual 65,536 uids alone.
+FIRST_LOW_UID, LOW_UIDS = 30_000, 15_000
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,9 @@ class Confinement:
     """Limits of one process tree.
 
     ``uid`` is None where Bakery itself is an ordinary user and cannot change it; ``cgroup`` is the name of the
-    control group to make and join where the host lets us, else the limits fall back to rlimits.
+    control group to make and join where the host lets us, else the limits fall back to rlimits ("": no limits, as
+    something else, a unit of systemd say, sets them). ``reach`` are paths that the program must be able to get at
+    even when Bakery's data directory lies below a directory that is closed to its uid.
     """
 
     cgroup: str
@@ -36,22 +46,82 @@ class Confinement:
     max_processes: int = 256
     nice: int = 0
     file_size_bytes: int | None = None
+    reach: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
-def confinement_for(deployment_id: int, cgroup: str, **limits: int) -> Confinement:
-    """The confinement of a deployment's processes: as root every deployment gets a uid of its own."""
-    uid = FIRST_UID + deployment_id if os.geteuid() == 0 else None
-    return Confinement(cgroup=cgroup, uid=uid, **limits)
-
-
-def launch_spec(confinement: Confinement, argv: list[str], env: Mapping[str, str], cwd: Path | None) -> str:
-    """The text of the file that ``launch.py`` reads: JSON with ``argv``, ``env``, ``cwd``, ``confinement``."""
-    return json.dumps(
-        {"argv": argv, "env": dict(env), "cwd": str(cwd) if cwd else None, "confinement": confinement.as_dict()}
+@cache
+def _all_uids_exist() -> bool:
+    """Whether this user namespace maps the high uids (user_namespaces(7))."""
+    try:
+        ranges = [
+            line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()
+        ]
+    except OSError:
+        return True
+    highest = FIRST_UID + 2 * FETCH_OFFSET
+    return any(
+        int(first) <= FIRST_UID and int(first) + int(count) > highest
+        for first, _, count in ranges
     )
+
+
+def uid_for(deployment_id: int, *, fetching: bool = False) -> int | None:
+    """The uid of a deployment's programs, or of git on its behalf; None: Bakery cannot change its uid."""
+    if os.geteuid() != 0:
+        return None
+    if _all_uids_exist():
+        return FIRST_UID + deployment_id + (FETCH_OFFSET if fetching else 0)
+    return FIRST_LOW_UID + deployment_id % LOW_UIDS + (LOW_UIDS if fetching else 0)
+
+
+def confinement_for(
+    deployment_id: int,
+    cgroup: str,
+    *,
+    fetching: bool = False,
+    reach: tuple[str, ...] = (),
+    **limits: int,
+) -> Confinement:
+    """The confinement of a deployment's processes: as root every deployment gets a uid of its own."""
+    return Confinement(
+        cgroup=cgroup,
+        uid=uid_for(deployment_id, fetching=fetching),
+        reach=reach,
+        **limits,
+    )
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything that ``launch.py`` does. ``links``: path -> the directory elsewhere that it becomes a symlink to;
+    ``starts``: a file that gets one line per start; ``release_id``: whose program it is, for who looks later."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    confinement: Confinement
+    cwd: Path | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    starts: Path | None = None
+    release_id: int | None = None
+
+    def text(self) -> str:
+        """What stands in the spec file, as JSON."""
+        confinement = self.confinement.as_dict()
+        return json.dumps(
+            {
+                "argv": list(self.argv),
+                "env": dict(self.env),
+                "cwd": str(self.cwd) if self.cwd else None,
+                "reach": list(confinement.pop("reach")),  # type: ignore[call-overload]
+                "links": dict(self.links),
+                "starts": str(self.starts) if self.starts else None,
+                "release_id": self.release_id,
+                "confinement": confinement,
+            }
+        )
 
 
 def launch_argv(spec: Path) -> list[str]:
@@ -60,16 +130,22 @@ def launch_argv(spec: Path) -> list[str]:
 
 @contextmanager
 def confined(
-    confinement: Confinement | None, argv: list[str], env: dict[str, str], cwd: Path | None
+    confinement: Confinement | None,
+    argv: list[str],
+    env: dict[str, str],
+    cwd: Path | None,
+    links: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """The argv and environment with which the plan is carried out; its file is removed at the end."""
+    """The argv and environment with which the plan is carried out. At the end its file is removed and whatever the
+    program left running in its group is killed."""
     if confinement is None:
         yield argv, env
         return
     handle, name = tempfile.mkstemp(prefix="bakery-launch-")  # made with mode 0600
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(launch_spec(confinement, argv, env, cwd))
+            file.write(Launch(tuple(argv), env, confinement, cwd, links or {}).text())
         yield launch_argv(Path(name)), dict(MINIMAL_ENVIRONMENT)
     finally:
         Path(name).unlink(missing_ok=True)
+        cgroups.end(confinement.cgroup)

@@ -13,16 +13,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from infrastructure import cgroups
 from infrastructure.confinement import Confinement, confined
 from infrastructure.errors import Cancelled, HostProblem, Problem
 from infrastructure.secret import Masker, Secret
 
-TAIL_BYTES = 64 * 1024  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
+TAIL_BYTES = (
+    64 * 1024
+)  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LogSink = Callable[[bytes], None]  # raw bytes of output, as they come
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a command that is ended early
 
 
@@ -36,11 +41,16 @@ class Command:
     stdin: bytes | Secret | None = None
     timeout: float = 60.0  # seconds
     confine: Confinement | None = None  # required for everything that a user wrote
+    links: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of a confined command: path -> directory that it becomes
     merge_stderr: bool = True  # False: stderr goes to ``on_output`` and the error text alone, stdout stays parseable
 
     def environment(self) -> dict[str, str]:
         plain = {"PATH": SAFE_PATH, "LANG": "C.UTF-8", "HOME": "/nonexistent"}
-        plain.update({k: v.reveal() if isinstance(v, Secret) else v for k, v in self.env.items()})
+        plain.update(
+            {k: v.reveal() if isinstance(v, Secret) else v for k, v in self.env.items()}
+        )
         return plain
 
 
@@ -49,6 +59,9 @@ class Result:
     exit_code: int  # negative: ended by that signal
     output: str  # the last TAIL_BYTES of stdout (and stderr, where merged), decoded, not masked
     seconds: float
+    out_of_memory: bool = (
+        False  # the kernel ended a part of it, because its memory limit was reached
+    )
 
 
 class Recorder(Protocol):
@@ -71,9 +84,21 @@ class CommandFailed(Problem):
     """A command ended with a code that its caller did not expect."""
 
     def __init__(self, argv: list[str], result: Result) -> None:
-        how = f"signal {-result.exit_code}" if result.exit_code < 0 else f"exit code {result.exit_code}"
+        how = (
+            f"signal {-result.exit_code}"
+            if result.exit_code < 0
+            else f"exit code {result.exit_code}"
+        )
         last = result.output.strip().splitlines()[-1:] or ["no output"]
-        super().__init__("command.failed", f"{Path(argv[0]).name} ended with {how}: {last[0][:500]}")
+        why, hint = f"{how}: {last[0][:500]}", ""
+        if result.out_of_memory:
+            why, hint = (
+                f"{how}, as it ran out of memory.",
+                "Raise the memory limit in the settings, or make it need less.",
+            )
+        super().__init__(
+            "command.failed", f"{Path(argv[0]).name} ended with {why}", hint
+        )
         self.result = result
 
 
@@ -103,7 +128,9 @@ class Runner:
         self.masker = masker or Masker()
         self.cancelled = cancelled
 
-    def run(self, command: Command, on_output: Callable[[bytes], None] | None = None, *, check: bool = True) -> Result:
+    def run(
+        self, command: Command, on_output: LogSink | None = None, *, check: bool = True
+    ) -> Result:
         """Run to the end and return the result; raise ``CommandFailed``, ``TimedOut``, ``Cancelled`` or
         ``HostProblem`` (``command.missing``). ``on_output`` gets raw bytes as they come."""
         argv = list(command.argv)
@@ -112,16 +139,26 @@ class Runner:
         code: int | None = None
         note = ""
         try:
-            with confined(command.confine, argv, command.environment(), command.cwd) as (real_argv, env):
+            with self._plan(command) as (real_argv, env):
                 result = self._execute(command, real_argv, env, on_output, started)
+                if command.confine and cgroups.oom_kills(command.confine.cgroup):
+                    result = replace(result, out_of_memory=True)
             code = result.exit_code
             if check and code != 0:
                 raise CommandFailed(argv, result)
             return result
         except FileNotFoundError as error:
             note = f"not found: {error.filename}"
+            if error.filename == str(command.cwd):
+                raise HostProblem(
+                    "command.no-directory",
+                    f"The directory {command.cwd} is no longer there.",
+                    "Deploy again.",
+                ) from error
             raise HostProblem(
-                "command.missing", f"The program {argv[0]} is not on this host.", "Run manage.py doctor to see what is missing."
+                "command.missing",
+                f"The program {argv[0]} is not on this host.",
+                "Run manage.py doctor to see what is missing.",
             ) from error
         except (CommandFailed, TimedOut, Cancelled) as error:
             note = type(error).__name__
@@ -129,12 +166,24 @@ class Runner:
         finally:
             self.recorder.ended(handle, code, note)
 
+    @staticmethod
+    def _plan(
+        command: Command,
+    ) -> AbstractContextManager[tuple[list[str], dict[str, str]]]:
+        return confined(
+            command.confine,
+            list(command.argv),
+            command.environment(),
+            command.cwd,
+            command.links,
+        )
+
     def _execute(
         self,
         command: Command,
         argv: list[str],
         env: dict[str, str],
-        on_output: Callable[[bytes], None] | None,
+        on_output: LogSink | None,
         started: float,
     ) -> Result:
         process = subprocess.Popen(  # noqa: S603 - an argv list, from a plan
@@ -157,7 +206,11 @@ class Runner:
             for stream in (process.stdout, process.stderr, process.stdin):
                 if stream:
                     stream.close()
-        text = tail.text() if command.merge_stderr or code == 0 else stderr_tail.text() or tail.text()
+        text = (
+            tail.text()
+            if command.merge_stderr or code == 0
+            else stderr_tail.text() or tail.text()
+        )
         return Result(code, text, time.monotonic() - started)
 
     @staticmethod
@@ -165,7 +218,9 @@ class Runner:
         if stdin is None or process.stdin is None:
             return
         try:
-            process.stdin.write(stdin.reveal().encode() if isinstance(stdin, Secret) else stdin)
+            process.stdin.write(
+                stdin.reveal().encode() if isinstance(stdin, Secret) else stdin
+            )
             process.stdin.close()
         except BrokenPipeError:
             pass  # it ended without reading; its exit code says why
@@ -176,7 +231,7 @@ class Runner:
         command: Command,
         tail: _Tail,
         stderr_tail: _Tail,
-        on_output: Callable[[bytes], None] | None,
+        on_output: LogSink | None,
         started: float,
     ) -> None:
         """Read until the process has ended; a grandchild that keeps the pipe open does not hold us."""

@@ -5,16 +5,25 @@ The engine knows ``Runtime`` and these values alone. ``infrastructure/docker`` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from infrastructure.runner import Runner
+from infrastructure.runner import LogSink, Runner
 from infrastructure.secret import Secret
 
-LogSink = Callable[[bytes], None]  # raw bytes of output, as they come; the writer behind it masks and splits
+__all__ = [
+    "App",
+    "Build",
+    "Built",
+    "Limits",
+    "LogSink",
+    "Observation",
+    "ProcessState",
+    "Runtime",
+]
 
 
 class ProcessState(str, Enum):
@@ -30,7 +39,9 @@ class Observation:
     """What was seen of a slot's process just now."""
 
     state: ProcessState
-    release_id: int | None = None  # whose process it is: from its label or its launch file
+    release_id: int | None = (
+        None  # whose process it is: from its label or its launch file
+    )
     exit_code: int | None = None
     out_of_memory: bool = False
     restarts: int = 0
@@ -82,7 +93,9 @@ class App:
     limits: Limits
     grace_seconds: int
     container_port: int | None = None
-    persistent: Mapping[str, Path] = field(default_factory=dict)  # path inside the app -> directory on the host
+    persistent: Mapping[str, Path] = field(
+        default_factory=dict
+    )  # path inside the app -> directory on the host
 
 
 class Runtime(Protocol):

@@ -1,0 +1,206 @@
+"""Fetching from real repositories: over file:// as Bakery's user, over https:// as an own uid."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infrastructure.confinement import uid_for
+from infrastructure.errors import Problem
+from infrastructure.git import Repository, base_directory, checkout, fetch, resolve
+from infrastructure.runner import Command, Runner
+from infrastructure.values import GitRef, GitUrl
+
+NUMBER = 910_000 + os.getpid() % 1000
+
+
+class Origin:
+    """A repository of somebody who pushes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *arguments: str) -> str:
+        names = {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in WHO.items()
+        }
+        command = Command(
+            argv=("git", *arguments),
+            cwd=self.path,
+            env={**names, "HOME": str(self.path)},
+        )
+        return Runner().run(command).output.strip()
+
+    def commit(self, subject: str, **files: str) -> str:
+        for name, text in files.items():
+            (self.path / name).write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", subject)
+        return self.git("rev-parse", "HEAD")
+
+
+WHO = {"NAME": "Alice", "EMAIL": "alice@example.com"}
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    return Origin(tmp_path / "origin")
+
+
+@pytest.fixture
+def repository(origin: Origin, tmp_path: Path) -> Repository:
+    url = GitUrl(f"file://{origin.path}", allow_file=True)
+    return Repository(
+        NUMBER, url, tmp_path / "repositories" / f"{NUMBER}.git", "bakery-test"
+    )
+
+
+def lay_out(repository: Repository, ref: str, directory: Path) -> str:
+    runner = Runner()
+    sha = resolve(repository, GitRef(ref), runner)
+    fetch(repository, sha, GitRef(ref), runner)
+    commit = checkout(repository, sha, directory, runner)
+    assert commit.sha == sha
+    return commit.subject
+
+
+def test_a_branch_is_fetched_and_its_files_belong_to_the_deployment(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    origin.commit("First", hello="one")
+    directory = tmp_path / "builds" / str(NUMBER) / "1"
+    assert lay_out(repository, "main", directory) == "First"
+    assert (directory / "hello").read_text() == "one"
+    assert sorted(path.name for path in directory.iterdir()) == ["hello"]
+    assert (directory / "hello").stat().st_uid == (uid_for(NUMBER) or os.getuid())
+
+
+def test_the_commit_is_fetched_alone_and_a_later_one_on_top(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    for number in range(5):
+        origin.commit(f"Commit {number}", file=str(number))
+    lay_out(repository, "main", tmp_path / "b" / "1")
+    assert (repository.cache / "shallow").exists()
+    origin.commit("Later", file="later")
+    assert lay_out(repository, "main", tmp_path / "b" / "2") == "Later"
+    assert (tmp_path / "b" / "1" / "file").read_text() == "4"
+
+
+def test_a_tag_and_a_full_sha_name_commits_as_well(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    sha = origin.commit("Tagged", file="tagged")
+    origin.git("tag", "-a", "v1", "-m", "one")
+    origin.commit("After", file="after")
+    assert resolve(repository, GitRef("v1"), Runner()) == sha
+    assert lay_out(repository, sha, tmp_path / "b" / "1") == "Tagged"
+
+
+def test_a_commit_that_is_in_the_cache_needs_no_network(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    sha = origin.commit("First", file="one")
+    lay_out(repository, "main", tmp_path / "b" / "1")
+    origin.path.rename(tmp_path / "gone")
+    fetch(repository, sha, GitRef("main"), Runner())
+    assert checkout(repository, sha, tmp_path / "b" / "2", Runner()).subject == "First"
+
+
+def test_an_empty_commit_is_an_empty_directory(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    origin.commit("Nothing")
+    lay_out(repository, "main", tmp_path / "b" / "1")
+    assert list((tmp_path / "b" / "1").iterdir()) == []
+
+
+def test_hooks_filters_and_configuration_of_the_cache_or_the_repository_do_not_run(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    origin.commit("First", file="one")
+    lay_out(repository, "main", tmp_path / "b" / "1")
+    hook = repository.cache / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        f"#!/usr/bin/env python3\nopen({str(tmp_path / 'hooked')!r}, 'w')\n"
+    )
+    hook.chmod(0o755)
+    origin.commit("Second", **{".gitattributes": "* filter=evil", "file": "two"})
+    lay_out(repository, "main", tmp_path / "b" / "2")
+    assert not (tmp_path / "hooked").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "ref", "problem"),
+    [
+        ("file:///srv/no/such/repository", "main", "git.not-found"),
+        ("https://127.0.0.1:1/owner/name.git", "main", "git.unreachable"),
+        ("https://no-such-host.invalid/owner/name.git", "main", "git.unreachable"),
+        ("ssh://git@127.0.0.1:1/owner/name.git", "main", "git.unreachable"),
+    ],
+)
+def test_an_address_without_a_repository_is_explained(
+    url: str, ref: str, problem: str, tmp_path: Path
+) -> None:
+    repository = Repository(
+        NUMBER, GitUrl(url, allow_file=True), tmp_path / "r.git", "bakery-test"
+    )
+    with pytest.raises(Problem) as caught:
+        resolve(repository, GitRef(ref), Runner())
+    assert caught.value.id == problem
+
+
+def test_a_branch_that_does_not_exist_is_named(
+    origin: Origin, repository: Repository
+) -> None:
+    origin.commit("First")
+    with pytest.raises(Problem, match="no branch, tag or commit named nope") as caught:
+        resolve(repository, GitRef("nope"), Runner())
+    assert caught.value.id == "git.no-such-branch"
+
+
+def test_a_commit_that_does_not_exist_is_named(
+    origin: Origin, repository: Repository
+) -> None:
+    origin.commit("First")
+    with pytest.raises(Problem) as caught:
+        fetch(repository, "0" * 39 + "1", GitRef("0" * 39 + "1"), Runner())
+    assert caught.value.id == "git.no-such-branch"
+
+
+def test_a_protocol_that_is_not_on_the_list_is_refused_even_when_it_gets_that_far(
+    tmp_path: Path,
+) -> None:
+    url = str.__new__(
+        GitUrl, "ext::touch% hacked"
+    )  # as if the value object had let it through
+    with pytest.raises(Problem):
+        resolve(
+            Repository(NUMBER, url, tmp_path / "r.git", "bakery-test"),
+            GitRef("main"),
+            Runner(),
+        )
+
+
+def test_a_base_directory_is_found_and_one_that_leads_out_is_refused(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "source"
+    (source / "apps" / "web").mkdir(parents=True)
+    (source / "out").symlink_to("/etc")
+    (source / "inside").symlink_to("apps")
+    (source / "file").write_text("")
+    assert base_directory(source, "apps/web") == source / "apps" / "web"
+    assert base_directory(source, "") == source
+    assert base_directory(source, "inside/web") == source / "apps" / "web"
+    for bad in ("out", "out/ssl", "nowhere", "file"):
+        with pytest.raises(Problem) as caught:
+            base_directory(source, bad)
+        assert caught.value.id == "git.no-such-directory"
