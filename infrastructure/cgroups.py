@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -44,30 +45,22 @@ def create(name: str, memory_bytes: int, cpu_percent: int, max_processes: int) -
     return True
 
 
-def _create_v2(
-    group: Path, memory_bytes: int, cpu_percent: int, max_processes: int
-) -> None:
+def _create_v2(group: Path, memory_bytes: int, cpu_percent: int, max_processes: int) -> None:
     group.parent.mkdir(exist_ok=True)
     for level in (ROOT, group.parent):
         enabled = (level / "cgroup.subtree_control").read_text().split()
-        missing = [
-            f"+{controller}" for controller in CONTROLLERS if controller not in enabled
-        ]
+        missing = [f"+{controller}" for controller in CONTROLLERS if controller not in enabled]
         if missing:
             (level / "cgroup.subtree_control").write_text(" ".join(missing))
     group.mkdir(exist_ok=True)
     (group / "memory.max").write_text(str(memory_bytes))
     _write_if_there(group / "memory.swap.max", "0")
-    _write_if_there(
-        group / "memory.oom.group", "1"
-    )  # half an application is worse than none
+    _write_if_there(group / "memory.oom.group", "1")  # half an application is worse than none
     (group / "cpu.max").write_text(f"{cpu_percent * CPU_PERIOD // 100} {CPU_PERIOD}")
     (group / "pids.max").write_text(str(max_processes))
 
 
-def _create_v1(
-    name: str, memory_bytes: int, cpu_percent: int, max_processes: int
-) -> None:
+def _create_v1(name: str, memory_bytes: int, cpu_percent: int, max_processes: int) -> None:
     memory, cpu, pids = directories(name)
     for group in (memory, cpu, pids):
         group.parent.mkdir(exist_ok=True)
@@ -98,10 +91,8 @@ def exists(name: str) -> bool:
 def processes(name: str) -> set[int]:
     found: set[int] = set()
     for group in directories(name):
-        try:
+        with suppress(OSError):  # not there, or removed just now
             found |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
-        except OSError:
-            continue  # not there, or removed just now
     return found - {0}
 
 
@@ -110,20 +101,14 @@ def kill(name: str, seconds: float = 5.0) -> bool:
     if not exists(name):
         return True
     for group in directories(name):
-        try:
-            _write_if_there(
-                group / "pids.max", "0"
-            )  # from here on no process of it can fork
+        with suppress(OSError):
+            _write_if_there(group / "pids.max", "0")  # from here on no process of it can fork
             _write_if_there(group / "cgroup.kill", "1")
-        except OSError:
-            continue
     deadline = time.monotonic() + seconds
     while pids := processes(name) - {os.getpid()}:
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)

@@ -7,6 +7,7 @@ it nor the environment shows in an argv.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -56,16 +57,11 @@ class Confinement:
 def _all_uids_exist() -> bool:
     """Whether this user namespace maps the high uids (user_namespaces(7))."""
     try:
-        ranges = [
-            line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()
-        ]
+        ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
     except OSError:
         return True
     highest = FIRST_UID + 2 * FETCH_OFFSET
-    return any(
-        int(first) <= FIRST_UID and int(first) + int(count) > highest
-        for first, _, count in ranges
-    )
+    return any(int(first) <= FIRST_UID and int(first) + int(count) > highest for first, _, count in ranges)
 
 
 def uid_for(deployment_id: int, *, fetching: bool = False) -> int | None:
@@ -92,6 +88,11 @@ def confinement_for(
         reach=reach,
         **limits,
     )
+
+
+def instance_of(directory: Path) -> str:
+    """A short name for the Bakery whose directory it is: two instances on one host share no control group."""
+    return f"bakery-{hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

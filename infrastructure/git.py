@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infrastructure import git_errors
-from infrastructure.confinement import Confinement, confinement_for, uid_for
+from infrastructure.confinement import Confinement, confinement_for, instance_of, uid_for
 from infrastructure.errors import Problem
 from infrastructure.network import network_environment
 from infrastructure.runner import Command, CommandFailed, LogSink, Runner, TimedOut
@@ -22,10 +23,9 @@ from infrastructure.secret import Secret
 from infrastructure.trees import make_owned, make_private, remove_tree
 from infrastructure.values import GitRef, GitUrl, RelativePath
 
-WANTED = (
-    "refs/bakery/wanted"  # keeps the fetched commit from being collected as garbage
-)
-RESOLVE_SECONDS, FETCH_SECONDS, CHECKOUT_SECONDS = 60.0, 600.0, 300.0
+WANTED = "refs/bakery/wanted"  # keeps the fetched commit from being collected as garbage
+ALL_BRANCHES = "+refs/heads/*:refs/bakery/heads/*"
+LOOK_SECONDS, FETCH_SECONDS, CHECKOUT_SECONDS = 60.0, 600.0, 300.0
 LIMITS = {"memory_bytes": 1024 * 1024 * 1024, "cpu_percent": 200, "max_processes": 128}
 ALLOWED_PROTOCOLS = ("https", "ssh")
 OPTIONS = (
@@ -54,183 +54,164 @@ class Commit:
     author: str
 
 
-@dataclass(frozen=True)
 class Repository:
     """Where a deployment's commits come from. ``cache`` is its bare repository, ``repositories/<id>.git``.
     ``env`` are more variables for git, such as credentials."""
 
-    deployment_id: int
-    url: GitUrl
-    cache: Path
-    instance: str = ""
-    env: Mapping[str, str | Secret] = field(default_factory=dict)
+    def __init__(
+        self,
+        *,
+        deployment_id: int,
+        url: str,
+        cache: Path,
+        allow_file: bool = False,
+        env: Mapping[str, str | Secret] | None = None,
+    ) -> None:
+        self.deployment_id = deployment_id
+        self.url = GitUrl(url, allow_file=allow_file)
+        self.cache = cache
+        self.env = dict(env or {})
+        self.is_file = self.url.startswith("file://")
+        self.fetched_by_bakery = not self.url.startswith("https://")
 
-    @property
-    def is_file(self) -> bool:
-        return self.url.startswith("file://")
-
-    @property
-    def fetched_by_bakery(self) -> bool:
-        return not self.url.startswith("https://")
-
-    @property
-    def cache_owner(self) -> int:
-        uid = (
-            None
-            if self.fetched_by_bakery
-            else uid_for(self.deployment_id, fetching=True)
+    def resolve(self, ref: str, runner: Runner) -> str:
+        """The SHA of the commit that ``ref`` names on the server now. A full SHA is taken at its word."""
+        wanted = GitRef(ref)
+        if wanted.is_sha:
+            return str(wanted)
+        names = (f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}")  # the best one first
+        output = self._run(
+            runner,
+            "ls-remote",
+            "--",
+            self.url,
+            *names,
+            confine=self._fetching(),
+            timeout=LOOK_SECONDS,
+            merge_stderr=False,
         )
-        return os.geteuid() if uid is None else uid
+        found = {name: sha for sha, _, name in (line.partition("\t") for line in output.splitlines())}
+        for name in names:
+            if name in found:
+                return found[name]
+        raise git_errors.no_such_ref(self.url, wanted)
 
-    def fetching(self) -> Confinement:
-        plan = confinement_for(
-            self.deployment_id,
-            self._group("fetch"),
-            fetching=True,
-            reach=self._reach(),
-            **LIMITS,
-        )
-        return Confinement(plan.cgroup, **LIMITS) if self.fetched_by_bakery else plan
+    def fetch(self, ref: str, runner: Runner, log: LogSink | None = None) -> Commit:
+        """Bring the commit that ``ref`` names now into the cache, alone where the server allows that."""
+        sha = self.resolve(ref, runner)
+        self._make_cache(runner)
+        if not self._has(sha, runner):
+            try:
+                self._fetch(("--depth=1",), f"+{sha}:{WANTED}", runner, log)
+            except Problem as problem:
+                if problem.id != git_errors.NOT_OFFERED:
+                    raise
+                self._fetch((), f"+{ref}:{WANTED}" if ref != sha else ALL_BRANCHES, runner, log)
+            if not self._has(sha, runner):
+                raise git_errors.no_such_ref(self.url, sha)
+        return self._describe(sha, runner)
 
-    def checking_out(self, directory: Path) -> Confinement:
-        reach = (*self._reach(), str(directory))
-        return confinement_for(
-            self.deployment_id, self._group("checkout"), reach=reach, **LIMITS
-        )
+    def check_out(self, sha: str, directory: Path, runner: Runner, log: LogSink | None = None) -> None:
+        """Lay the commit's files out in ``directory``, which is emptied first and belongs to the deployment afterwards.
+        There is no ``.git`` in it. Submodules are not fetched."""
+        uid = uid_for(self.deployment_id)
+        make_private(directory.parent, uid)
+        remove_tree(directory)
+        make_owned(directory, uid)
+        index = directory / ".bakery-index"
+        places = (f"--git-dir={self.cache}", f"--work-tree={directory}")
+        self._run(
+            runner, *places, "read-tree", "--reset", "-u", sha, log=log,
+            confine=self._checking_out(directory), timeout=CHECKOUT_SECONDS, cwd=directory,
+            env={"GIT_INDEX_FILE": str(index)},
+        )  # fmt: skip
+        index.unlink(missing_ok=True)
+        if log and (directory / ".gitmodules").is_file():
+            log(b"This repository has submodules. Bakery does not fetch them.\n")
 
-    def _group(self, what: str) -> str:
-        return f"{self.instance or 'bakery'}-{what}-{self.deployment_id}"
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None, **settings: Any) -> Command:
+        """The plan of one git command: nothing of the host's configuration, no prompt, no hook, listed protocols."""
+        protocols = (*ALLOWED_PROTOCOLS, "file") if self.is_file else ALLOWED_PROTOCOLS
+        options = (*OPTIONS, *(f"protocol.{name}.allow=always" for name in protocols))
+        flags = (part for option in options for part in ("-c", option))
+        return Command(argv=("git", *flags, *arguments), env={**self._environment(), **(env or {})}, **settings)
+
+    def _environment(self) -> dict[str, str | Secret]:
+        here = Path(__file__).parent
+        return {
+            **network_environment(),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": str(here / "git_local.config") if self.is_file else os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "",
+            "SSH_ASKPASS": "",
+            "GIT_SSH": str(here / "ssh_batch.py"),
+            "GIT_SSH_VARIANT": "ssh",
+            "HOME": str(Path.home()) if self.fetched_by_bakery else "/nonexistent",
+            **self.env,
+        }
+
+    def _fetching(self) -> Confinement:
+        group = f"{instance_of(self.cache.parent)}-fetch-{self.deployment_id}"
+        if self.fetched_by_bakery:
+            return Confinement(group, **LIMITS)
+        return confinement_for(self.deployment_id, group, fetching=True, reach=self._reach(), **LIMITS)
+
+    def _checking_out(self, directory: Path) -> Confinement:
+        group = f"{instance_of(self.cache.parent)}-checkout-{self.deployment_id}"
+        return confinement_for(self.deployment_id, group, reach=(*self._reach(), str(directory)), **LIMITS)
 
     def _reach(self) -> tuple[str, ...]:
         return (str(self.cache),) if self.cache.exists() else ()
 
+    def _make_cache(self, runner: Runner) -> None:
+        cache = self.cache
+        uid = None if self.fetched_by_bakery else uid_for(self.deployment_id, fetching=True)
+        owner = os.geteuid() if uid is None else uid
+        if cache.exists() and (cache.lstat().st_uid != owner or not (cache / "HEAD").exists()):
+            remove_tree(cache)  # the address changed its kind, or making it was interrupted
+        if cache.exists():
+            return
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o750)
+        if os.geteuid() == 0:
+            os.chown(cache, owner, uid_for(self.deployment_id) or 0)
+        arguments = ("init", "--quiet", "--bare", "--template=", "--", str(cache))
+        self._run(runner, *arguments, confine=self._fetching(), timeout=LOOK_SECONDS)
 
-def git(
-    repository: Repository,
-    *arguments: str,
-    confine: Confinement,
-    timeout: float,
-    **more: object,
-) -> Command:
-    """The plan of one git command: nothing of the host's configuration, no prompt, no hook, listed protocols alone."""
-    protocols = (
-        (*ALLOWED_PROTOCOLS, "file") if repository.is_file else ALLOWED_PROTOCOLS
-    )
-    options = (*OPTIONS, *(f"protocol.{name}.allow=always" for name in protocols))
-    return Command(
-        argv=(
-            "git",
-            *(part for option in options for part in ("-c", option)),
-            *arguments,
-        ),
-        env={**_environment(repository), **repository.env, **more.pop("env", {})},  # type: ignore[dict-item]
-        confine=confine,
-        timeout=timeout,
-        **more,  # type: ignore[arg-type]
-    )
+    def _has(self, sha: str, runner: Runner) -> bool:
+        arguments = (f"--git-dir={self.cache}", "cat-file", "-e", f"{sha}^{{commit}}")
+        look = self.command(*arguments, confine=self._fetching(), timeout=LOOK_SECONDS)
+        return runner.run(look, check=False).exit_code == 0
 
-
-def _environment(repository: Repository) -> dict[str, str | Secret]:
-    here = Path(__file__).parent
-    mine = repository.fetched_by_bakery
-    return {
-        **network_environment(),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": str(here / "git_local.config")
-        if repository.is_file
-        else os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "",
-        "SSH_ASKPASS": "",
-        "GIT_SSH": str(here / "ssh_batch.py"),
-        "GIT_SSH_VARIANT": "ssh",
-        "HOME": os.path.expanduser("~") if mine else "/nonexistent",
-    }
-
-
-def resolve(repository: Repository, ref: GitRef, runner: Runner) -> str:
-    """The SHA of the commit that ``ref`` names on the server now. A full SHA is taken at its word."""
-    if ref.is_sha:
-        return str(ref)
-    names = (
-        f"refs/heads/{ref}",
-        f"refs/tags/{ref}^{{}}",
-        f"refs/tags/{ref}",
-    )  # the best one first
-    patterns = (names[0], names[2], names[1])
-    command = git(
-        repository, "ls-remote", "--", repository.url, *patterns,
-        confine=repository.fetching(), timeout=RESOLVE_SECONDS, merge_stderr=False,
-    )  # fmt: skip
-    output = _run(repository, runner, command)
-    found = {
-        name: sha
-        for sha, _, name in (line.partition("\t") for line in output.splitlines())
-    }
-    for name in names:
-        if name in found:
-            return found[name]
-    raise git_errors.no_such_ref(repository.url, ref)
-
-
-def fetch(
-    repository: Repository,
-    sha: str,
-    ref: GitRef,
-    runner: Runner,
-    log: LogSink | None = None,
-) -> None:
-    """Bring the commit into the cache, alone where the server allows that, else with the history of ``ref``."""
-    _make_cache(repository, runner)
-    if _has(repository, sha, runner):
-        return
-    try:
-        _fetch(repository, ("--depth=1",), f"+{sha}:{WANTED}", runner, log)
-    except Problem as problem:
-        if problem.id != "git.commit-not-offered":
-            raise
-        refspecs = (
-            "+refs/heads/*:refs/bakery/heads/*" if ref.is_sha else f"+{ref}:{WANTED}"
+    def _describe(self, sha: str, runner: Runner) -> Commit:
+        arguments = (
+            f"--git-dir={self.cache}",
+            "log",
+            "-1",
+            "--no-show-signature",
+            "--format=%H%x00%s%x00%an",
+            sha,
+            "--",
         )
-        _fetch(repository, (), refspecs, runner, log)
-    if not _has(repository, sha, runner):
-        raise git_errors.no_such_ref(repository.url, sha)
+        output = self._run(runner, *arguments, confine=self._fetching(), timeout=LOOK_SECONDS, merge_stderr=False)
+        full, subject, author = output.strip("\n").split("\0")
+        return Commit(full, subject[:300], author[:200])
 
+    def _fetch(self, options: tuple[str, ...], refspec: str, runner: Runner, log: LogSink | None) -> None:
+        quiet = ("--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
+        arguments = (f"--git-dir={self.cache}", "fetch", *quiet, *options, "--", self.url, refspec)
+        self._run(runner, *arguments, log=log, confine=self._fetching(), timeout=FETCH_SECONDS)
 
-def checkout(
-    repository: Repository,
-    sha: str,
-    directory: Path,
-    runner: Runner,
-    log: LogSink | None = None,
-) -> Commit:
-    """Lay the commit's files out in ``directory``, which is emptied first and belongs to the deployment afterwards.
-    There is no ``.git`` in it. Submodules are not fetched."""
-    uid = uid_for(repository.deployment_id)
-    make_private(directory.parent, uid)
-    remove_tree(directory)
-    make_owned(directory, uid)
-    confine = repository.checking_out(directory)
-    index = directory / ".bakery-index"
-    lay_out = git(
-        repository, f"--git-dir={repository.cache}", f"--work-tree={directory}", "read-tree", "--reset", "-u", sha,
-        confine=confine, timeout=CHECKOUT_SECONDS, cwd=directory, env={"GIT_INDEX_FILE": str(index)},
-    )  # fmt: skip
-    _run(repository, runner, lay_out, log)
-    index.unlink(missing_ok=True)
-    if log and (directory / ".gitmodules").is_file():
-        log(b"This repository has submodules. Bakery does not fetch them.\n")
-    return describe(repository, sha, runner)
-
-
-def describe(repository: Repository, sha: str, runner: Runner) -> Commit:
-    show = git(
-        repository, f"--git-dir={repository.cache}", "log", "-1", "--no-show-signature", "--format=%H%x00%s%x00%an", sha, "--",
-        confine=repository.fetching(), timeout=RESOLVE_SECONDS, merge_stderr=False,
-    )  # fmt: skip
-    full, subject, author = _run(repository, runner, show).strip("\n").split("\0")
-    return Commit(full, subject[:300], author[:200])
+    def _run(self, runner: Runner, *arguments: str, log: LogSink | None = None, **settings: Any) -> str:
+        command = self.command(*arguments, **settings)
+        try:
+            return runner.run(command, log).output
+        except CommandFailed as failure:
+            raise git_errors.explain(self.url, failure) from failure
+        except TimedOut as late:
+            raise git_errors.timed_out(self.url, command.timeout) from late
 
 
 def base_directory(source: Path, base: str) -> Path:
@@ -253,56 +234,3 @@ def base_directory(source: Path, base: str) -> Path:
             "Choose a base directory inside the repository.",
         )
     return found
-
-
-def _make_cache(repository: Repository, runner: Runner) -> None:
-    cache, owner = repository.cache, repository.cache_owner
-    if cache.exists() and (
-        cache.lstat().st_uid != owner or not (cache / "HEAD").exists()
-    ):
-        remove_tree(cache)  # the address changed its kind, or making it was interrupted
-    if cache.exists():
-        return
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    cache.mkdir(mode=0o750)
-    if os.geteuid() == 0:
-        os.chown(cache, owner, uid_for(repository.deployment_id) or 0)
-    init = git(
-        repository, "init", "--quiet", "--bare", "--template=", "--", str(cache),
-        confine=repository.fetching(), timeout=RESOLVE_SECONDS,
-    )  # fmt: skip
-    _run(repository, runner, init)
-
-
-def _has(repository: Repository, sha: str, runner: Runner) -> bool:
-    look = git(
-        repository, f"--git-dir={repository.cache}", "cat-file", "-e", f"{sha}^{{commit}}",
-        confine=repository.fetching(), timeout=RESOLVE_SECONDS,
-    )  # fmt: skip
-    return runner.run(look, check=False).exit_code == 0
-
-
-def _fetch(
-    repository: Repository,
-    options: tuple[str, ...],
-    refspec: str,
-    runner: Runner,
-    log: LogSink | None,
-) -> None:
-    command = git(
-        repository, f"--git-dir={repository.cache}", "fetch", "--progress", "--no-tags", "--no-write-fetch-head",
-        "--no-recurse-submodules", "--force", *options, "--", repository.url, refspec,
-        confine=repository.fetching(), timeout=FETCH_SECONDS,
-    )  # fmt: skip
-    _run(repository, runner, command, log)
-
-
-def _run(
-    repository: Repository, runner: Runner, command: Command, log: LogSink | None = None
-) -> str:
-    try:
-        return runner.run(command, log).output
-    except CommandFailed as failure:
-        raise git_errors.explain(repository.url, failure) from failure
-    except TimedOut as late:
-        raise git_errors.timed_out(repository.url, command.timeout) from late

@@ -7,24 +7,27 @@ import re
 from infrastructure.errors import Blame, Problem
 from infrastructure.runner import CommandFailed
 
-NOT_OFFERED = (
-    "git.commit-not-offered"  # known to git.py alone, which then asks in another way
-)
+NOT_OFFERED = "git.commit-not-offered"  # known to git.py alone, which then asks in another way
 
 # The first pattern that is found in git's output decides: (id, pattern, message, hint)
 MEANINGS: tuple[tuple[str, str, str, str], ...] = (
     (
         "git.needs-password",
-        r"terminal prompts disabled|could not read (Username|Password)|Authentication failed|Permission denied \(publickey"
-        r"|returned error: 40[13]|Invalid username",
+        (
+            r"terminal prompts disabled|could not read (Username|Password)|Authentication failed"
+            r"|Permission denied \(publickey"
+            r"|returned error: 40[13]|Invalid username"
+        ),
         "{url} does not exist, or it asks for a user name and password.",
         "Check the address. For a private repository link the account, or give this host's user a deploy key.",
     ),
     (
         "git.unreachable",
-        r"Could not resolve host|Connection refused|Connection timed out|Could not connect|Failed to connect"
-        r"|No route to host|Network is unreachable|Host key verification failed|Operation too slow|[Cc]ertificate"
-        r"|SSL|Connection reset|Connection closed|Empty reply|returned error: 5\d\d|RPC failed|early EOF",
+        (
+            r"Could not resolve host|Connection refused|Connection timed out|Could not connect|Failed to connect"
+            r"|No route to host|Network is unreachable|Host key verification failed|Operation too slow|[Cc]ertificate"
+            r"|SSL|Connection reset|Connection closed|Empty reply|returned error: 5\d\d|RPC failed|early EOF"
+        ),
         "The host of {url} could not be reached.",
         "Check the address and this host's network, then deploy again. The log has git's own words.",
     ),
@@ -42,8 +45,10 @@ MEANINGS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "git.not-found",
-        r"[Rr]epository .*not found|does not appear to be a git repository|not a git repository|returned error: 404"
-        r"|No such file or directory|does not exist|unable to access|cannot open .*: Permission denied",
+        (
+            r"[Rr]epository .*not found|does not appear to be a git repository|not a git repository|returned error: 404"
+            r"|No such file or directory|does not exist|unable to access|cannot open .*: Permission denied"
+        ),
         "There is no git repository at {url}.",
         "Check the address for typing errors.",
     ),
@@ -52,9 +57,9 @@ MEANINGS: tuple[tuple[str, str, str, str], ...] = (
 
 def explain(url: str, failure: CommandFailed) -> Problem:
     output = failure.result.output
-    for id, pattern, message, hint in MEANINGS:
+    for name, pattern, message, hint in MEANINGS:
         if re.search(pattern, output):
-            return Problem(id, message.format(url=url), hint)
+            return Problem(name, message.format(url=url), hint)
     last = (output.strip().splitlines() or ["it gave no reason"])[-1][:300]
     return Problem(
         "git.failed",

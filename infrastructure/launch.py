@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # -I leaves it out
-from infrastructure import cgroups, seclusion  # noqa: E402
+from infrastructure import cgroups, seclusion
 
 sys.path.pop(0)
 
@@ -53,7 +53,7 @@ def main(path: str) -> NoReturn:
 def _note_start(file: str | None) -> None:
     """One line per start: how a supervisor's restarts are counted."""
     if file:
-        with open(file, "a") as starts:
+        with Path(file).open("a") as starts:
             starts.write(f"{time.time():.3f}\n")
 
 
@@ -84,9 +84,7 @@ def _limit(confinement: dict[str, Any], in_group: bool) -> None:
         _rlimit(resource.RLIMIT_FSIZE, confinement["file_size_bytes"])
     if not in_group and confinement["cgroup"]:
         _rlimit(resource.RLIMIT_DATA, confinement["memory_bytes"] + BUN_RESERVES)
-        if (
-            confinement["uid"] is not None
-        ):  # it counts per uid: with Bakery's own it would count Bakery
+        if confinement["uid"] is not None:  # it counts per uid: with Bakery's own it would count Bakery
             _rlimit(resource.RLIMIT_NPROC, confinement["max_processes"])
     if confinement["nice"]:
         os.nice(confinement["nice"])
@@ -126,14 +124,10 @@ def start() -> NoReturn:
     try:
         main(sys.argv[1])
     except FileNotFoundError as error:
-        print(
-            f"Bakery could not start it: {error.filename} was not found.",
-            file=sys.stderr,
-            flush=True,
-        )
+        sys.stderr.write(f"Bakery could not start it: {error.filename} was not found.\n")
         sys.exit(127)
     except (OSError, ValueError, shutil.Error) as error:
-        print(f"Bakery could not start it: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"Bakery could not start it: {error}\n")
         sys.exit(126)
 
 

@@ -23,9 +23,7 @@ from infrastructure.confinement import Confinement, confined
 from infrastructure.errors import Cancelled, HostProblem, Problem
 from infrastructure.secret import Masker, Secret
 
-TAIL_BYTES = (
-    64 * 1024
-)  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
+TAIL_BYTES = 64 * 1024  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LogSink = Callable[[bytes], None]  # raw bytes of output, as they come
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a command that is ended early
@@ -41,16 +39,12 @@ class Command:
     stdin: bytes | Secret | None = None
     timeout: float = 60.0  # seconds
     confine: Confinement | None = None  # required for everything that a user wrote
-    links: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of a confined command: path -> directory that it becomes
+    links: Mapping[str, str] = field(default_factory=dict)  # of a confined command: path -> directory that it becomes
     merge_stderr: bool = True  # False: stderr goes to ``on_output`` and the error text alone, stdout stays parseable
 
     def environment(self) -> dict[str, str]:
         plain = {"PATH": SAFE_PATH, "LANG": "C.UTF-8", "HOME": "/nonexistent"}
-        plain.update(
-            {k: v.reveal() if isinstance(v, Secret) else v for k, v in self.env.items()}
-        )
+        plain.update({k: v.reveal() if isinstance(v, Secret) else v for k, v in self.env.items()})
         return plain
 
 
@@ -59,9 +53,7 @@ class Result:
     exit_code: int  # negative: ended by that signal
     output: str  # the last TAIL_BYTES of stdout (and stderr, where merged), decoded, not masked
     seconds: float
-    out_of_memory: bool = (
-        False  # the kernel ended a part of it, because its memory limit was reached
-    )
+    out_of_memory: bool = False  # the kernel ended a part of it, because its memory limit was reached
 
 
 class Recorder(Protocol):
@@ -84,11 +76,7 @@ class CommandFailed(Problem):
     """A command ended with a code that its caller did not expect."""
 
     def __init__(self, argv: list[str], result: Result) -> None:
-        how = (
-            f"signal {-result.exit_code}"
-            if result.exit_code < 0
-            else f"exit code {result.exit_code}"
-        )
+        how = f"signal {-result.exit_code}" if result.exit_code < 0 else f"exit code {result.exit_code}"
         last = result.output.strip().splitlines()[-1:] or ["no output"]
         why, hint = f"{how}: {last[0][:500]}", ""
         if result.out_of_memory:
@@ -96,9 +84,7 @@ class CommandFailed(Problem):
                 f"{how}, as it ran out of memory.",
                 "Raise the memory limit in the settings, or make it need less.",
             )
-        super().__init__(
-            "command.failed", f"{Path(argv[0]).name} ended with {why}", hint
-        )
+        super().__init__("command.failed", f"{Path(argv[0]).name} ended with {why}", hint)
         self.result = result
 
 
@@ -128,9 +114,7 @@ class Runner:
         self.masker = masker or Masker()
         self.cancelled = cancelled
 
-    def run(
-        self, command: Command, on_output: LogSink | None = None, *, check: bool = True
-    ) -> Result:
+    def run(self, command: Command, on_output: LogSink | None = None, *, check: bool = True) -> Result:
         """Run to the end and return the result; raise ``CommandFailed``, ``TimedOut``, ``Cancelled`` or
         ``HostProblem`` (``command.missing``). ``on_output`` gets raw bytes as they come."""
         argv = list(command.argv)
@@ -206,11 +190,7 @@ class Runner:
             for stream in (process.stdout, process.stderr, process.stdin):
                 if stream:
                     stream.close()
-        text = (
-            tail.text()
-            if command.merge_stderr or code == 0
-            else stderr_tail.text() or tail.text()
-        )
+        text = tail.text() if command.merge_stderr or code == 0 else stderr_tail.text() or tail.text()
         return Result(code, text, time.monotonic() - started)
 
     @staticmethod
@@ -218,9 +198,7 @@ class Runner:
         if stdin is None or process.stdin is None:
             return
         try:
-            process.stdin.write(
-                stdin.reveal().encode() if isinstance(stdin, Secret) else stdin
-            )
+            process.stdin.write(stdin.reveal().encode() if isinstance(stdin, Secret) else stdin)
             process.stdin.close()
         except BrokenPipeError:
             pass  # it ended without reading; its exit code says why

@@ -39,9 +39,7 @@ class Observation:
     """What was seen of a slot's process just now."""
 
     state: ProcessState
-    release_id: int | None = (
-        None  # whose process it is: from its label or its launch file
-    )
+    release_id: int | None = None  # whose process it is: from its label or its launch file
     exit_code: int | None = None
     out_of_memory: bool = False
     restarts: int = 0
@@ -93,9 +91,7 @@ class App:
     limits: Limits
     grace_seconds: int
     container_port: int | None = None
-    persistent: Mapping[str, Path] = field(
-        default_factory=dict
-    )  # path inside the app -> directory on the host
+    persistent: Mapping[str, Path] = field(default_factory=dict)  # path inside the app -> directory on the host
 
 
 class Runtime(Protocol):
@@ -105,7 +101,7 @@ class Runtime(Protocol):
         """Return when this host can run it, else raise ``HostProblem`` that says what is missing."""
 
     def build(self, build: Build, runner: Runner, log: LogSink) -> Built:
-        """Make the artifact; raise ``Problem`` (``build.failed``, ``build.no-start-script`` …) when it cannot be made."""
+        """Make the artifact; raise ``Problem`` (``build.failed``, ``build.no-start-script`` …) when it cannot."""
 
     def has_artifact(self, artifact: str) -> bool: ...
 
@@ -118,7 +114,7 @@ class Runtime(Protocol):
         """Replace whatever is in the slot by ``app``. Returns when it was started, not when it answers."""
 
     def stop(self, deployment_id: int, slot: str, grace_seconds: int) -> None:
-        """SIGTERM, up to ``grace_seconds``, SIGKILL; and take it out of the slot, so that a reboot does not start it."""
+        """SIGTERM, up to ``grace_seconds``, SIGKILL; and take it out of the slot, so that no reboot starts it."""
 
     def observe(self, deployment_id: int, slot: str) -> Observation: ...
 

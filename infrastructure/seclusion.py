@@ -33,24 +33,19 @@ def seclude(reach: list[str], uid: int) -> None:
         if closed:
             names = ", ".join(str(path) for path in sorted(closed))
             raise PermissionError(
-                f"only Bakery's own user may enter {names}, and this host allows no mount namespace ({error.strerror}). "
+                f"only Bakery's own user may enter {names}, "
+                f"and this host allows no mount namespace ({error.strerror}). "
                 "Keep the data directory where everybody may pass, in /var/lib/bakery say."
             ) from None
         return
     handles = {path: os.open(path, os.O_PATH) for path in paths}
     try:
-        covered = {cover: 0o711 for cover in closed} | {
-            cover: 0o1777 for cover in SHARED if cover.is_dir()
-        }
+        covered = dict.fromkeys(closed, 0o711) | {cover: 0o1777 for cover in SHARED if cover.is_dir()}
         for cover, mode in covered.items():
             if any(other in cover.parents for other in covered):
                 continue  # gone with the other one
             options = f"mode={mode:o}".encode()
-            _check(
-                libc.mount(
-                    b"tmpfs", bytes(cover), b"tmpfs", MS_NOSUID | MS_NODEV, options
-                )
-            )
+            _check(libc.mount(b"tmpfs", bytes(cover), b"tmpfs", MS_NOSUID | MS_NODEV, options))
         for path, handle in handles.items():
             if any(cover in path.parents for cover in covered):
                 _bind(libc, handle, path)
@@ -63,13 +58,7 @@ def first_closed(path: Path, uid: int) -> Path | None:
     """The topmost directory above ``path`` through which ``uid`` (and the group of that number) may not pass."""
     for ancestor in reversed(path.parents):
         about = ancestor.stat()
-        bit = (
-            stat.S_IXUSR
-            if about.st_uid == uid
-            else stat.S_IXGRP
-            if about.st_gid == uid
-            else stat.S_IXOTH
-        )
+        bit = stat.S_IXUSR if about.st_uid == uid else stat.S_IXGRP if about.st_gid == uid else stat.S_IXOTH
         if not about.st_mode & bit:
             return ancestor
     return None
@@ -81,9 +70,7 @@ def _bind(libc: ctypes.CDLL, handle: int, path: Path) -> None:
         path.mkdir(exist_ok=True)
     elif not path.exists():
         path.touch()
-    _check(
-        libc.mount(f"/proc/self/fd/{handle}".encode(), bytes(path), None, MS_BIND, None)
-    )
+    _check(libc.mount(f"/proc/self/fd/{handle}".encode(), bytes(path), None, MS_BIND, None))
 
 
 def _check(result: int) -> None:

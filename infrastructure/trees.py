@@ -36,7 +36,7 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
     except PermissionError:  # as an ordinary user: a directory in it is read-only
         for path, _, _ in os.walk(directory):
-            os.chmod(path, 0o700)
+            Path(path).chmod(0o700)
         shutil.rmtree(directory)
     except FileNotFoundError:
         # Somebody else is removing it as well: what is left is for this second look.

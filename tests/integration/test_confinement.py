@@ -31,9 +31,7 @@ def confine(**limits: int) -> Confinement:
 
 
 def run(code: str, confinement: Confinement, **more: object) -> str:
-    command = Command(
-        argv=(PYTHON, "-c", code), confine=confinement, **{"timeout": 20, **more}
-    )  # type: ignore[arg-type]
+    command = Command(argv=(PYTHON, "-c", code), confine=confinement, **{"timeout": 20, **more})  # type: ignore[arg-type]
     return Runner().run(command).output
 
 
@@ -46,9 +44,7 @@ def test_it_gets_exactly_the_environment_that_it_was_given() -> None:
         "E": "ünïcödé 🍞",
         "F": " pad ",
     }
-    seen = json.loads(
-        run("import os, json; print(json.dumps(dict(os.environ)))", confine(), env=odd)
-    )
+    seen = json.loads(run("import os, json; print(json.dumps(dict(os.environ)))", confine(), env=odd))
     for name, value in odd.items():
         assert seen[name] == value
     assert set(seen) - set(odd) <= {"PATH", "LANG", "HOME", "LC_CTYPE"}
@@ -123,9 +119,7 @@ def test_a_fork_bomb_meets_its_limit_and_is_gone_afterwards(limited: None) -> No
     assert not cgroups.exists(f"bakery-test-{NUMBER}")
 
 
-def test_what_a_command_leaves_running_is_ended_with_it(
-    limited: None, tmp_path: Path
-) -> None:
+def test_what_a_command_leaves_running_is_ended_with_it(limited: None, tmp_path: Path) -> None:
     code = (
         "import os, time\n"
         "if os.fork() == 0:\n"
@@ -175,9 +169,7 @@ def test_a_persistent_directory_begins_with_what_the_repository_has_there(
     (inside / "seed.txt").write_text("seed")
     for directory in (inside, inside.parent, outside.parent, inside / "seed.txt"):
         os.chown(directory, uid_for(NUMBER) or -1, -1)
-    plan = confinement_for(
-        NUMBER, "bakery-test-links", reach=(str(inside.parent), str(outside.parent))
-    )
+    plan = confinement_for(NUMBER, "bakery-test-links", reach=(str(inside.parent), str(outside.parent)))
     for _ in range(2):  # the second start finds all of it done
         command = Command(
             argv=(PYTHON, "-c", "open('data/new', 'a').write('x')"),

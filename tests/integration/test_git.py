@@ -9,9 +9,9 @@ import pytest
 
 from infrastructure.confinement import uid_for
 from infrastructure.errors import Problem
-from infrastructure.git import Repository, base_directory, checkout, fetch, resolve
+from infrastructure.git import Repository, base_directory
 from infrastructure.runner import Command, Runner
-from infrastructure.values import GitRef, GitUrl
+from infrastructure.values import GitUrl
 
 NUMBER = 910_000 + os.getpid() % 1000
 
@@ -25,11 +25,7 @@ class Origin:
         self.git("init", "--quiet", "--initial-branch=main")
 
     def git(self, *arguments: str) -> str:
-        names = {
-            f"GIT_{who}_{what}": value
-            for who in ("AUTHOR", "COMMITTER")
-            for what, value in WHO.items()
-        }
+        names = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in WHO.items()}
         command = Command(
             argv=("git", *arguments),
             cwd=self.path,
@@ -55,18 +51,18 @@ def origin(tmp_path: Path) -> Origin:
 
 @pytest.fixture
 def repository(origin: Origin, tmp_path: Path) -> Repository:
-    url = GitUrl(f"file://{origin.path}", allow_file=True)
-    return Repository(
-        NUMBER, url, tmp_path / "repositories" / f"{NUMBER}.git", "bakery-test"
-    )
+    return repository_at(f"file://{origin.path}", tmp_path)
+
+
+def repository_at(url: str, tmp_path: Path) -> Repository:
+    cache = tmp_path / "repositories" / f"{NUMBER}.git"
+    return Repository(deployment_id=NUMBER, url=url, cache=cache, allow_file=True)
 
 
 def lay_out(repository: Repository, ref: str, directory: Path) -> str:
-    runner = Runner()
-    sha = resolve(repository, GitRef(ref), runner)
-    fetch(repository, sha, GitRef(ref), runner)
-    commit = checkout(repository, sha, directory, runner)
-    assert commit.sha == sha
+    commit = repository.fetch(ref, Runner())
+    repository.check_out(commit.sha, directory, Runner())
+    assert commit.author == "Alice"
     return commit.subject
 
 
@@ -93,29 +89,22 @@ def test_the_commit_is_fetched_alone_and_a_later_one_on_top(
     assert (tmp_path / "b" / "1" / "file").read_text() == "4"
 
 
-def test_a_tag_and_a_full_sha_name_commits_as_well(
-    origin: Origin, repository: Repository, tmp_path: Path
-) -> None:
+def test_a_tag_and_a_full_sha_name_commits_as_well(origin: Origin, repository: Repository, tmp_path: Path) -> None:
     sha = origin.commit("Tagged", file="tagged")
     origin.git("tag", "-a", "v1", "-m", "one")
     origin.commit("After", file="after")
-    assert resolve(repository, GitRef("v1"), Runner()) == sha
+    assert repository.resolve("v1", Runner()) == sha
     assert lay_out(repository, sha, tmp_path / "b" / "1") == "Tagged"
 
 
-def test_a_commit_that_is_in_the_cache_needs_no_network(
-    origin: Origin, repository: Repository, tmp_path: Path
-) -> None:
+def test_a_commit_that_is_in_the_cache_needs_no_network(origin: Origin, repository: Repository, tmp_path: Path) -> None:
     sha = origin.commit("First", file="one")
     lay_out(repository, "main", tmp_path / "b" / "1")
     origin.path.rename(tmp_path / "gone")
-    fetch(repository, sha, GitRef("main"), Runner())
-    assert checkout(repository, sha, tmp_path / "b" / "2", Runner()).subject == "First"
+    assert lay_out(repository, sha, tmp_path / "b" / "2") == "First"
 
 
-def test_an_empty_commit_is_an_empty_directory(
-    origin: Origin, repository: Repository, tmp_path: Path
-) -> None:
+def test_an_empty_commit_is_an_empty_directory(origin: Origin, repository: Repository, tmp_path: Path) -> None:
     origin.commit("Nothing")
     lay_out(repository, "main", tmp_path / "b" / "1")
     assert list((tmp_path / "b" / "1").iterdir()) == []
@@ -128,9 +117,7 @@ def test_hooks_filters_and_configuration_of_the_cache_or_the_repository_do_not_r
     lay_out(repository, "main", tmp_path / "b" / "1")
     hook = repository.cache / "hooks" / "post-checkout"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(
-        f"#!/usr/bin/env python3\nopen({str(tmp_path / 'hooked')!r}, 'w')\n"
-    )
+    hook.write_text(f"#!/usr/bin/env python3\nopen({str(tmp_path / 'hooked')!r}, 'w')\n")
     hook.chmod(0o755)
     origin.commit("Second", **{".gitattributes": "* filter=evil", "file": "two"})
     lay_out(repository, "main", tmp_path / "b" / "2")
@@ -146,47 +133,37 @@ def test_hooks_filters_and_configuration_of_the_cache_or_the_repository_do_not_r
         ("ssh://git@127.0.0.1:1/owner/name.git", "main", "git.unreachable"),
     ],
 )
-def test_an_address_without_a_repository_is_explained(
-    url: str, ref: str, problem: str, tmp_path: Path
-) -> None:
-    repository = Repository(
-        NUMBER, GitUrl(url, allow_file=True), tmp_path / "r.git", "bakery-test"
-    )
+def test_an_address_without_a_repository_is_explained(url: str, ref: str, problem: str, tmp_path: Path) -> None:
+    repository = repository_at(url, tmp_path)
     with pytest.raises(Problem) as caught:
-        resolve(repository, GitRef(ref), Runner())
+        repository.resolve(ref, Runner())
     assert caught.value.id == problem
 
 
-def test_a_branch_that_does_not_exist_is_named(
-    origin: Origin, repository: Repository
-) -> None:
+def test_a_branch_that_does_not_exist_is_named(origin: Origin, repository: Repository) -> None:
     origin.commit("First")
     with pytest.raises(Problem, match="no branch, tag or commit named nope") as caught:
-        resolve(repository, GitRef("nope"), Runner())
+        repository.resolve("nope", Runner())
     assert caught.value.id == "git.no-such-branch"
 
 
-def test_a_commit_that_does_not_exist_is_named(
-    origin: Origin, repository: Repository
-) -> None:
+def test_a_commit_that_does_not_exist_is_named(origin: Origin, repository: Repository) -> None:
     origin.commit("First")
     with pytest.raises(Problem) as caught:
-        fetch(repository, "0" * 39 + "1", GitRef("0" * 39 + "1"), Runner())
+        repository.fetch("0" * 39 + "1", Runner())
     assert caught.value.id == "git.no-such-branch"
 
 
 def test_a_protocol_that_is_not_on_the_list_is_refused_even_when_it_gets_that_far(
     tmp_path: Path,
 ) -> None:
-    url = str.__new__(
-        GitUrl, "ext::touch% hacked"
+    repository = repository_at("https://127.0.0.1:1/x.git", tmp_path)
+    repository.url = str.__new__(
+        GitUrl, f"ext::touch% {tmp_path / 'hacked'}"
     )  # as if the value object had let it through
     with pytest.raises(Problem):
-        resolve(
-            Repository(NUMBER, url, tmp_path / "r.git", "bakery-test"),
-            GitRef("main"),
-            Runner(),
-        )
+        repository.resolve("main", Runner())
+    assert not (tmp_path / "hacked").exists()
 
 
 def test_a_base_directory_is_found_and_one_that_leads_out_is_refused(
