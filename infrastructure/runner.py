@@ -21,6 +21,7 @@ from typing import Protocol
 from infrastructure import cgroups
 from infrastructure.confinement import Confinement, confined
 from infrastructure.errors import Cancelled, HostProblem, Problem
+from infrastructure.process_groups import group_is_alive
 from infrastructure.secret import Masker, Secret
 
 TAIL_BYTES = 64 * 1024  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
@@ -267,9 +268,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + wait
         while time.monotonic() < deadline:
             process.poll()
-            try:
-                os.killpg(process.pid, 0)
-            except (ProcessLookupError, PermissionError):
+            if not group_is_alive(process.pid):
                 break
             time.sleep(0.02)
     process.poll()
