@@ -44,11 +44,21 @@ def decrypt(token: str) -> Secret:
         ) from None
 
 
+class StoredSecret(Secret):
+    """A secret as it came from the database: decrypted when it is revealed, so that a key that is missing stops what
+    needs the value and nothing else."""
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        return decrypt(self._value).reveal()
+
+
 class EncryptedField(models.TextField):  # type: ignore[type-arg]
     """A column that holds a Fernet token and gives a ``Secret``."""
 
-    def from_db_value(self, value: str | None, *_: Any) -> Secret | None:
-        return None if value is None else decrypt(value)
+    def from_db_value(self, value: str | None, *_: Any) -> StoredSecret | None:
+        return None if value is None else StoredSecret(value)
 
     def to_python(self, value: Any) -> Any:
         return Secret(value) if isinstance(value, str) else value

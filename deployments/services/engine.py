@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bakery.models import TaskKind
+from deployments.models import ReleaseState
 from deployments.services.activation import activate
 from deployments.services.job import Job
 from deployments.services.operations import delete, restart, start, stop
@@ -27,7 +28,7 @@ def rollback(job: Job) -> None:
     prune(job)
 
 
-BEFORE_START = ("fetching", "building")
+BEFORE_START = (ReleaseState.FETCHING, ReleaseState.BUILDING)
 
 STORIES: dict[str, Callable[[Job], None]] = {
     TaskKind.DEPLOY: deploy,

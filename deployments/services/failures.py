@@ -1,33 +1,66 @@
-"""How a task ends that did not succeed: the host is put back, the reason is written down in words."""
+"""How a task ends that did not succeed: decided in one transaction, then the host is put back, then the task is closed.
+
+A worker that is killed in between leaves a running task with its error: the next one only puts the host back.
+"""
 
 from __future__ import annotations
 
 import logging
 
+from django.db import DatabaseError, InterfaceError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from bakery.events import announce
-from bakery.models import Task, TaskKind, TaskState
-from deployments.models import ACTIVE_STATES, Deployment, Release, ReleaseState
+from bakery.models import TaskKind, TaskState
+from deployments.models import ACTIVE_STATES, Deployment, Release, ReleaseState, Slot
 from deployments.services import host
-from deployments.services.activation import bring_back
 from deployments.services.job import Job
 from deployments.services.pruning import remove_artifact
+from deployments.services.releases import served_before
+from deployments.services.settling import settle
 from infrastructure.errors import Blame, LeaseLost, Problem
 
 logger = logging.getLogger(__name__)
-APP_FAULTS = ("app.",)  # their last output is worth showing
+APP_FAULT = "app."  # ids of problems of which the app's last output tells more
+CANCELLED = Problem("task.cancelled", "It was cancelled.")
 
 
-def failed(task: Task, job: Job | None, deployment: Deployment, problem: Problem) -> None:
-    _end_release(task, job, deployment, ReleaseState.FAILED, problem)
-    finish(task, TaskState.FAILED, problem)
+def give_up(job: Job, problem: Problem) -> None:
+    decide(job, problem)
+    put_back(job)
 
 
-def cancelled(task: Task, job: Job | None, deployment: Deployment) -> None:
-    problem = Problem("task.cancelled", "It was cancelled.")
-    _end_release(task, job, deployment, ReleaseState.CANCELLED, problem)
-    finish(task, TaskState.CANCELLED)
+def decide(job: Job, problem: Problem) -> None:
+    """Write down why, end the release, and point back at the one that served before: all or nothing."""
+    with transaction.atomic():
+        job.lease.check()
+        job.deployment.refresh_from_db()
+        task = job.task
+        task.error_id, task.error_blame = problem.id, problem.blame.value
+        task.error_message, task.error_hint = problem.message, problem.hint
+        task.save(update_fields=["error_id", "error_blame", "error_message", "error_hint"])
+        if task.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK) and task.release_id:
+            _end_release(job, problem)
+
+
+def put_back(job: Job) -> None:
+    """What was started ends, what served serves; then the task is closed. May be repeated."""
+    task = job.task
+    if task.release_id:
+        job.say(f"\x1b[31m{task.error_message}\x1b[0m {task.error_hint}".rstrip())
+    try:
+        _quote_last_output(job)
+        if task.kind not in (TaskKind.DELETE, TaskKind.STOP):
+            settle(job)
+        _remove_what_was_built(job)
+    except (LeaseLost, DatabaseError, InterfaceError):
+        raise
+    except Exception as second:
+        logger.exception("Task %s: the host could not be put back", task.pk)
+        if task.release_id:
+            job.say(f"And in putting it back: {second}")
+    job.finish(TaskState.CANCELLED if task.error_id == CANCELLED.id else TaskState.FAILED)
 
 
 def bug(error: Exception) -> Problem:
@@ -39,69 +72,63 @@ def bug(error: Exception) -> Problem:
     )
 
 
-def finish(task: Task, state: TaskState, problem: Problem | None = None) -> None:
-    Task.objects.filter(pk=task.pk).update(
-        state=state,
-        ended_at=timezone.now(),
-        error_id=problem.id if problem else "",
-        error_message=problem.message if problem else "",
-        error_hint=problem.hint if problem else "",
-        error_blame=problem.blame.value if problem else "",
-    )
-    announce("task", task.pk)
-    if task.deployment_id:
-        announce("deployment", task.deployment_id)
-
-
-def _end_release(
-    task: Task, job: Job | None, deployment: Deployment, end: ReleaseState, problem: Problem
-) -> None:
-    """Put the host back, then end the release: a rolled-back one stays retained."""
-    if task.kind not in (TaskKind.DEPLOY, TaskKind.ROLLBACK) or task.release is None:
-        if job and task.release:
-            job.close(ended=False)
-        return
-    release = Release.objects.get(pk=task.release.pk)
+def _end_release(job: Job, problem: Problem) -> None:
+    """A new release fails or is cancelled; one that was to be brought back stays retained."""
+    release = Release.objects.get(pk=job.release.pk)
     if release.state not in ACTIVE_STATES:
         return
-    if job:
-        _put_back(job, release, problem)
-    target = ReleaseState.RETAINED if task.kind == TaskKind.ROLLBACK else end
-    facts = {"ended_at": timezone.now()}
-    words = {"error_id": problem.id, "error_message": problem.message, "error_hint": problem.hint}
-    told = {} if target == ReleaseState.RETAINED else words
-    if not Release.objects.move(release.pk, ReleaseState(release.state), target, **facts, **told):
+    if job.task.kind == TaskKind.ROLLBACK:
+        moved = Release.objects.move(release.pk, ReleaseState(release.state), ReleaseState.RETAINED)
+    else:
+        moved = Release.objects.move(
+            release.pk,
+            ReleaseState(release.state),
+            ReleaseState.CANCELLED if problem is CANCELLED else ReleaseState.FAILED,
+            ended_at=timezone.now(),
+            error_id=problem.id,
+            error_message=problem.message,
+            error_hint=problem.hint,
+        )
+    if not moved:
         raise LeaseLost
-    if target != ReleaseState.RETAINED:
-        try:
-            remove_artifact(release)
-        except Problem as late:
-            logger.warning("Release %s: its artifact was left: %s", release.pk, late)
-    announce("deployment", deployment.pk)
+    if release.pk == job.deployment.current_release_id:
+        _point_back(release)
+    announce("deployment", release.deployment_id)
 
 
-def _put_back(job: Job, release: Release, problem: Problem) -> None:
-    """Say why in the build log, with the app's last words; end what was started; see that the old release serves."""
-    try:
-        job.lease.check()
-        slot = job.deployment.slots.filter(release=release).exclude(release=job.deployment.current_release_id).first()
-        if slot and release.runtime and problem.id.startswith(APP_FAULTS):
-            _quote_last_output(job, release, slot.name)
-        job.say(f"\x1b[31m{problem.message}\x1b[0m {problem.hint}".rstrip())
-        job.deployment.refresh_from_db()
-        previous = Release.objects.filter(deployment=job.deployment, state=ReleaseState.LIVE).select_related("slot").first()
-        if slot or (previous and release.state == ReleaseState.SWITCHING):
-            bring_back(job, slot or host.other(previous.slot), previous)  # type: ignore[union-attr,arg-type]
-        elif previous is None and job.deployment.current_release_id is None:
-            host.router().set_state(job.deployment.pk, job.deployment.name, "failed")
-    except Problem as second:
-        job.say(f"And in putting it back: {second.message} {second.hint}".rstrip())
-    finally:
-        job.close(ended=True)
+def _point_back(release: Release) -> None:
+    previous = served_before(release)
+    if previous and previous.state == ReleaseState.RETAINED:
+        Release.objects.move(previous.pk, ReleaseState.RETAINED, ReleaseState.LIVE)
+    Deployment.objects.filter(pk=release.deployment_id).update(
+        current_release=previous, route_generation=F("route_generation") + 1
+    )
 
 
-def _quote_last_output(job: Job, release: Release, slot_name: str) -> None:
-    text = host.runtimes()[release.runtime].last_output(job.deployment.pk, slot_name)
+def _quote_last_output(job: Job) -> None:
+    """The app's own last words often say it best."""
+    if not job.task.error_id.startswith(APP_FAULT) or not job.release.runtime:
+        return
+    slot = _slot_of_failed(job)
+    text = host.runtimes()[job.release.runtime].last_output(job.deployment.pk, slot.name) if slot else ""
     if text.strip():
         job.say("The app's last lines:")
         job.log(text.rstrip("\n").encode() + b"\n")
+
+
+def _slot_of_failed(job: Job) -> Slot | None:
+    """Where the release ran that failed: with a restart in two slots, in the one that does not serve."""
+    job.deployment.refresh_from_db()
+    current = job.deployment.current_release
+    slots = list(job.deployment.slots.filter(release=job.release))
+    if current and current.pk == job.release.pk:
+        slots.sort(key=lambda slot: slot.pk == current.slot_id)
+    return slots[0] if slots else None
+
+
+def _remove_what_was_built(job: Job) -> None:
+    if job.task.kind != TaskKind.DEPLOY or not job.task.release_id:
+        return
+    release = Release.objects.get(pk=job.release.pk)
+    if release.state in (ReleaseState.FAILED, ReleaseState.CANCELLED):
+        remove_artifact(release)

@@ -57,6 +57,11 @@ def route_of(deployment: Deployment) -> Route:
     )
 
 
+def hostname_of(deployment: Deployment) -> str:
+    """A name that the application answers to; the probe asks with it."""
+    return deployment.domains.values_list("hostname", flat=True).first() or "localhost"
+
+
 def other(slot: Slot) -> Slot:
     return slot.deployment.slots.exclude(pk=slot.pk).get()
 

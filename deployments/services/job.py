@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
 from bakery.events import announce
-from bakery.models import Task
+from bakery.models import Task, TaskState
 from bakery.recorder import TaskRecorder
 from deployments.logs.writer import LogWriter, open_stream
-from deployments.models import Deployment, Release, ReleaseState, StreamKind
+from deployments.models import Deployment, Release, ReleaseState, Slot, StreamKind
 from deployments.services.leases import Lease
 from deployments.services.snapshot import Snapshot
 from infrastructure.errors import Blame, Cancelled, LeaseLost, Problem
 from infrastructure.runner import Runner
 from infrastructure.secret import Masker
+
+logger = logging.getLogger(__name__)
+# Parts that a cancel ends. Later ones are short, or the release serves already.
+CANCELLABLE = ("fetch", "build", "stop the old release", "pre-deploy", "start", "probe", "restart", "start again")
 
 
 class Job:
@@ -26,23 +34,32 @@ class Job:
         self.deployment = deployment
         self.lease = lease
         self.recorder = TaskRecorder(task)
-        self._release = task.release
-        self._snapshot = Snapshot.from_release(task.release) if task.release else None
-        self.masker = Masker(self._snapshot.secrets() if self._snapshot else ())
+        self._snapshot: Snapshot | None = None
+        try:
+            self.masker = Masker(self.snapshot.secrets() if task.release else ())
+        except Problem:  # it cannot be decrypted: the first step that needs it says so
+            self.masker = Masker()
         self.runner = Runner(self.recorder, self.masker, self.lease.cancelled)
         self._writer: LogWriter | None = None
 
     @property
     def release(self) -> Release:
-        if self._release is None:
-            raise Problem("bakery.no-release", "This task has lost its release.", blame=Blame.BAKERY)
-        return self._release
+        if self.task.release is None:
+            raise Problem("release.none", f"{self.deployment.name} has no release yet.", "Deploy it first.")
+        return self.task.release
 
     @property
     def snapshot(self) -> Snapshot:
         if self._snapshot is None:
-            raise Problem("bakery.no-release", "This task has lost its release.", blame=Blame.BAKERY)
+            self._snapshot = Snapshot.from_release(self.release)
         return self._snapshot
+
+    @property
+    def slot(self) -> Slot:
+        """Where the release serves."""
+        if self.release.slot is None:
+            raise Problem("bakery.no-slot", f"v{self.release.number} has lost its slot.", blame=Blame.BAKERY)
+        return self.release.slot
 
     def log(self, data: bytes) -> None:
         """Append output to the release's build log. The log is opened with the first byte."""
@@ -54,16 +71,16 @@ class Job:
         """A line of Bakery's own in the build log."""
         self.log(f"\x1b[36m▸\x1b[0m {line}\n".encode())
 
-    def close(self, *, ended: bool) -> None:
-        """Flush the log; ``ended``: nothing will be appended any more."""
-        if self._writer is not None:
-            self._writer.close(end=ended)
+    def refuse_cancelled(self) -> None:
+        if self.lease.cancelled():
+            raise Cancelled
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """A part of the story: recorded as a step, begun only with a valid lease."""
-        if self.lease.cancelled() and name in CANCELLABLE:
-            raise Cancelled
+        if name in CANCELLABLE:
+            self.refuse_cancelled()
+        self.lease.check()
         with self.recorder.phase(name):
             yield
 
@@ -82,5 +99,19 @@ class Job:
         if self.release.state == source:
             self.move(source, target)
 
+    def finish(self, state: TaskState) -> None:
+        """Close the log, then the task: who waits for the task finds the log complete."""
+        self.lease.check()
+        if self._writer is not None:
+            self._writer.close(end=True)
+        Task.objects.filter(pk=self.task.pk, state=TaskState.RUNNING).update(state=state, ended_at=timezone.now())
+        announce("task", self.task.pk)
+        announce("deployment", self.lease.deployment_id)
 
-CANCELLABLE = ("fetch", "build", "pre-deploy", "start", "probe", "restart", "start again")
+    def leave(self) -> None:
+        """Another worker goes on with the task, and with its log."""
+        try:
+            if self._writer is not None:
+                self._writer.close(end=False)
+        except (DatabaseError, InterfaceError):
+            logger.warning("The last lines of a build log could not be written")

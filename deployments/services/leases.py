@@ -14,7 +14,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from bakery.models import Task
@@ -26,13 +27,13 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class Lease:
-    """Held between ``acquire`` and ``release``; renewed by a thread of its own, which also looks for a cancel."""
+    """Held between ``acquire`` and ``give_back``; renewed by a thread of its own, which also looks for a cancel."""
 
     def __init__(self, deployment_id: int, token: uuid.UUID) -> None:
         self.deployment_id = deployment_id
         self.token = token
         self.task_id: int | None = None
-        self._cancelled = False
+        self._cancelled_task: int | None = None
         self._valid_until = time.monotonic() + settings.BAKERY.lease_seconds
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"lease-{deployment_id}", daemon=True)
@@ -41,7 +42,6 @@ class Lease:
     def hold_for(self, task: Task) -> None:
         """Say what the lease is held for."""
         self.task_id = task.pk
-        self._cancelled = False
         if not self._mine().update(lease_task=task):
             self._ended.set()
             raise LeaseLost
@@ -55,7 +55,7 @@ class Lease:
     def cancelled(self) -> bool:
         """Whether the task is to end. Raises ``LeaseLost`` like ``check``: what the runner runs ends with it."""
         self.check()
-        return self._cancelled
+        return self.task_id is not None and self._cancelled_task == self.task_id
 
     def give_back(self) -> None:
         self._ended.set()
@@ -67,7 +67,7 @@ class Lease:
         self._ended.set()
         self._valid_until = 0.0
 
-    def _mine(self):  # type: ignore[no-untyped-def]
+    def _mine(self) -> QuerySet[Deployment]:
         return Deployment.objects.filter(pk=self.deployment_id, lease_token=self.token)
 
     def _beat(self) -> None:
@@ -79,14 +79,15 @@ class Lease:
                     self._valid_until = 0.0
                     break
                 self._valid_until = began + settings.BAKERY.lease_seconds
-                if self.task_id and Task.objects.filter(pk=self.task_id, cancel_requested=True).exists():
-                    self._cancelled = True
+                task_id = self.task_id
+                if task_id and Task.objects.filter(pk=task_id, cancel_requested=True).exists():
+                    self._cancelled_task = task_id
             except DatabaseError as error:
                 logger.warning("Deployment %s: lease not renewed: %s", self.deployment_id, error)
         connection.close()
 
 
-def expiry():  # type: ignore[no-untyped-def]
+def expiry() -> CombinedExpression:
     return Now() + timedelta(seconds=settings.BAKERY.lease_seconds)
 
 

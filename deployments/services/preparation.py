@@ -31,12 +31,15 @@ def fetch(job: Job) -> None:
         )
         if not release.commit_sha:
             commit = repository.fetch(release.ref, job.runner, job.log)
-            _note(release, commit_sha=commit.sha, commit_subject=commit.subject[:300], commit_author=commit.author[:200])
+            _note(
+                release, commit_sha=commit.sha, commit_subject=commit.subject[:300], commit_author=commit.author[:200]
+            )
         else:  # a killed worker had pinned it
             repository.fetch(release.commit_sha, job.runner, job.log)
         job.say(f"Commit {release.commit_sha[:12]} {release.commit_subject}")
         target = host.checkout_dir(job.deployment.pk, release.pk)
         repository.check_out(release.commit_sha, target, job.runner, job.log)
+        git.base_directory(target, snapshot["base_directory"])
         wanted = snapshot["runtime"]
         runtime = detect_runtime(target, snapshot["base_directory"]) if wanted == Runtime.AUTO else wanted
         _note(release, runtime=runtime, artifact_key=snapshot.artifact_key(release.commit_sha, runtime))

@@ -66,7 +66,9 @@ def ask(upstream: str, path: str, hostname: str, timeout: float = ANSWER_TIMEOUT
                 return None
         connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
         try:
-            connection.request("GET", path, headers={"Host": hostname, "User-Agent": "Bakery-Probe", "Connection": "close"})
+            connection.request(
+                "GET", path, headers={"Host": hostname, "User-Agent": "Bakery-Probe", "Connection": "close"}
+            )
             status = connection.getresponse().status
         finally:
             connection.close()

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from accounts.models import User
 from bakery.events import announce
 from bakery.models import Task, TaskKind, TaskState
-from deployments.models import Deployment, Release, ReleaseState
+from deployments.models import SERVING_STATES, Deployment, Release, ReleaseState
 from deployments.services.releases import can_roll_back_to
 from deployments.services.snapshot import Snapshot
 from infrastructure.errors import Problem
@@ -45,7 +45,7 @@ def rollback(deployment: Deployment, *, by: User | None, to: Release | None = No
     """Make a retained release live again, with its configuration; the one that served before by default."""
     with transaction.atomic():
         locked = _lock(deployment)
-        target = to or can_roll_back_to(locked).exclude(pk=locked.current_release_id).first()
+        target = to or can_roll_back_to(locked).first()
         if target is None:
             raise Problem("rollback.nothing-retained", f"{locked.name} has no earlier release to go back to.")
         _supersede_queued(locked)
@@ -91,21 +91,29 @@ def delete(deployment: Deployment, *, by: User | None) -> Task:
 def cancel(task: Task, *, by: User | None) -> bool:
     """Ask a task to end. True: it was ended at once or will be; False: it is too late."""
     with transaction.atomic():
-        locked = Task.objects.select_for_update(of=("self",)).select_related("release").get(pk=task.pk)
+        # The worker locks the row as well before it points at the new release: one of the two is first.
+        locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.state == TaskState.QUEUED and locked.kind != TaskKind.DELETE:
-            if locked.release:
+            if locked.release and locked.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK):
                 _end_queued_release(locked.release, ReleaseState.CANCELLED)
             locked.state = TaskState.CANCELLED
             locked.ended_at = timezone.now()
             locked.save(update_fields=["state", "ended_at"])
-            announce("task", locked.pk)
-            return True
-        serves = locked.release and locked.release.state in (ReleaseState.SWITCHING, ReleaseState.DRAINING)
-        if locked.state != TaskState.RUNNING or serves or locked.kind == TaskKind.DELETE:
+        elif locked.state == TaskState.RUNNING and _can_be_cancelled(locked):
+            Task.objects.filter(pk=locked.pk).update(cancel_requested=True)
+        else:
             return False
-        Task.objects.filter(pk=locked.pk).update(cancel_requested=True)
         announce("task", locked.pk)
+        if locked.deployment_id:
+            announce("deployment", locked.deployment_id)
         return True
+
+
+def _can_be_cancelled(running: Task) -> bool:
+    if running.kind in (TaskKind.DELETE, TaskKind.STOP) or running.error_id:
+        return False
+    deploys = running.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK)
+    return not (deploys and running.release and running.release.state in SERVING_STATES)
 
 
 def wake(deployment_id: int) -> None:

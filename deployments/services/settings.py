@@ -42,7 +42,11 @@ def create_deployment(
     deployment = Deployment(name=name, repository=repository, created_by=by, **settings)
     with transaction.atomic():
         deployment.full_clean()
-        deployment.save()
+        try:
+            with transaction.atomic():
+                deployment.save()
+        except IntegrityError:  # somebody else took the name just now
+            raise ValidationError({"name": "Deployment with this Name already exists."}) from None
         _reserve_slots(deployment)
         deployment.domains.create(hostname=Hostname(f"{name}.{django_settings.BAKERY.apps_domain}"), generated=True)
         _set_persistent(deployment, persistent)

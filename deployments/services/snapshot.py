@@ -111,7 +111,9 @@ class Snapshot:
 
     def differences(self, other: Snapshot) -> list[str]:
         """Names of the settings and variables that differ, for a person: ``["branch", "env API_KEY"]``."""
-        names = [name.replace("_", " ") for name in SNAPSHOT_FIELDS if self.settings.get(name) != other.settings.get(name)]
+        names = [
+            name.replace("_", " ") for name in SNAPSHOT_FIELDS if self.settings.get(name) != other.settings.get(name)
+        ]
         variables = {**self.build_env, **self.run_env}.keys() | {**other.build_env, **other.run_env}.keys()
         for name in sorted(variables):
             mine = (self.build_env.get(name), self.run_env.get(name))

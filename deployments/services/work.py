@@ -15,15 +15,16 @@ from django.utils import timezone
 from bakery.events import announce
 from bakery.models import Task, TaskKind, TaskState
 from bakery.recorder import close_open_steps
-from deployments.models import Deployment, Release, ReleaseState
-from deployments.services import failures
+from deployments.models import SERVING_STATES, Deployment, Release, ReleaseState
 from deployments.services.engine import STORIES
+from deployments.services.failures import CANCELLED, bug, give_up, put_back
 from deployments.services.job import Job
 from deployments.services.leases import Lease, acquire
 from infrastructure.errors import Blame, Cancelled, LeaseLost, Problem
 
 logger = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
+FIRST_STATE = {TaskKind.DEPLOY: ReleaseState.FETCHING, TaskKind.ROLLBACK: ReleaseState.STARTING}
 
 
 def work(deployment_id: int) -> None:
@@ -55,23 +56,23 @@ def claim(deployment_id: int, lease: Lease) -> Task | None:
         deployment = Deployment.objects.select_for_update().filter(pk=deployment_id).first()
         if deployment is None:
             return None
-        tasks = Task.objects.select_for_update(of=("self",)).filter(deployment=deployment).select_related("release")
-        interrupted = tasks.filter(state=TaskState.RUNNING).order_by("pk").first()
-        task = interrupted or tasks.filter(state=TaskState.QUEUED).order_by("pk").first()
+        lease.check()
+        tasks = Task.objects.select_for_update().filter(deployment=deployment).order_by("pk")
+        interrupted = tasks.filter(state=TaskState.RUNNING).first()
+        task = interrupted or tasks.filter(state=TaskState.QUEUED).first()
         if task is None:
             return None
         if interrupted:
             close_open_steps(task, "The worker that was at it is gone.")
-        elif task.release and task.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK):
-            begin = ReleaseState.STARTING if task.kind == TaskKind.ROLLBACK else ReleaseState.FETCHING
-            if not Release.objects.move(task.release.pk, ReleaseState.QUEUED, begin):
+        elif task.kind in FIRST_STATE and task.release_id:
+            if not Release.objects.move(task.release_id, ReleaseState.QUEUED, FIRST_STATE[TaskKind(task.kind)]):
                 raise LeaseLost
+        elif task.kind != TaskKind.DELETE:
+            task.release = deployment.current_release  # a deploy may have come before it
         task.state = TaskState.RUNNING
         task.attempts += 1
         task.started_at = task.started_at or timezone.now()
-        task.save(update_fields=["state", "attempts", "started_at"])
-    if task.release:
-        task.release.refresh_from_db()
+        task.save(update_fields=["state", "release", "attempts", "started_at"])
     lease.hold_for(task)
     announce("task", task.pk)
     announce("deployment", deployment_id)
@@ -80,43 +81,40 @@ def claim(deployment_id: int, lease: Lease) -> Task | None:
 
 def run(task: Task, lease: Lease) -> None:
     """Carry the task out and write down how it ended. Only a lost lease or database gets out of here."""
-    deployment = Deployment.objects.select_related("current_release__slot").get(pk=lease.deployment_id)
-    job: Job | None = None
+    job = Job(task, Deployment.objects.get(pk=lease.deployment_id), lease)
     try:
-        job = Job(task, deployment, lease)
-        if task.attempts > MOST_ATTEMPTS:
-            raise Problem(
-                "task.abandoned",
-                f"The worker died {MOST_ATTEMPTS} times in the middle of this task, so it was given up.",
-                "Look at the worker's log in the logs directory; then try again.",
-                blame=Blame.BAKERY,
-            )
-        if task.attempts > 1 and task.release:
-            job.say("Resumed: the worker that was at it is gone")
-        STORIES[task.kind](job)
-    except (LeaseLost, DatabaseError, InterfaceError):
-        _close_quietly(job)
+        if task.error_id:  # a killed worker had given it up and was putting the host back
+            put_back(job)
+            return
+        try:
+            if task.attempts > 1:
+                resume(job)
+            STORIES[task.kind](job)
+        except (LeaseLost, DatabaseError, InterfaceError):
+            raise
+        except Cancelled:
+            give_up(job, CANCELLED)
+        except Problem as problem:
+            give_up(job, problem)
+        except Exception as error:
+            logger.exception("Task %s failed by a mistake of Bakery's own", task.pk)
+            give_up(job, bug(error))
+        else:
+            job.finish(TaskState.SUCCEEDED)
+    except BaseException:
+        job.leave()
         raise
-    except Cancelled:
-        failures.cancelled(task, job, deployment)
-    except Problem as problem:
-        failures.failed(task, job, deployment, problem)
-    except Exception as error:
-        logger.exception("Task %s failed by a mistake of Bakery's own", task.pk)
-        failures.failed(task, job, deployment, failures.bug(error))
-    else:
-        finish(task, TaskState.SUCCEEDED)
-        _close_quietly(job, ended=True)
 
 
-def finish(task: Task, state: TaskState, problem: Problem | None = None) -> None:
-    failures.finish(task, state, problem)
-
-
-def _close_quietly(job: Job | None, *, ended: bool = False) -> None:
-    if job is None:
-        return
-    try:
-        job.close(ended=ended)
-    except (DatabaseError, InterfaceError):
-        logger.warning("The last lines of a build log could not be written")
+def resume(job: Job) -> None:
+    """A task that kills its worker is not begun for ever; what serves already is always brought to its end."""
+    serves = job.task.release is not None and job.task.release.state in SERVING_STATES
+    if job.task.attempts > MOST_ATTEMPTS and not serves:
+        raise Problem(
+            "task.abandoned",
+            f"The worker died {MOST_ATTEMPTS} times in the middle of this task, so it was given up.",
+            "Look at the worker's log in the logs directory; then try again.",
+            blame=Blame.BAKERY,
+        )
+    if job.task.release:
+        job.say("Resumed: the worker that was at it is gone")
