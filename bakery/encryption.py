@@ -8,7 +8,7 @@ with an empty environment.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -54,7 +54,13 @@ class StoredSecret(Secret):
         return decrypt(self._value).reveal()
 
 
-class EncryptedField(models.TextField):  # type: ignore[type-arg]
+if TYPE_CHECKING:
+    SecretColumn = models.TextField[Secret | str, Secret]
+else:
+    SecretColumn = models.TextField
+
+
+class EncryptedField(SecretColumn):
     """A column that holds a Fernet token and gives a ``Secret``."""
 
     def from_db_value(self, value: str | None, *_: Any) -> StoredSecret | None:

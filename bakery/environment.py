@@ -170,7 +170,9 @@ class _Reader:
     def encryption_keys(self) -> tuple[str, ...]:
         keys = tuple(key.strip() for key in (self.secret("ENCRYPTION_KEY") or "").split(",") if key.strip())
         if not keys:
-            self.findings.append("ENCRYPTION_KEY is missing: 32 random bytes in urlsafe base64 (a comma before older keys).")
+            self.findings.append(
+                "ENCRYPTION_KEY is missing: 32 random bytes in urlsafe base64 (a comma before older keys)."
+            )
         for key in keys:
             try:
                 raw = base64.urlsafe_b64decode(key)

@@ -26,5 +26,5 @@ def _send(topic: str, id: int) -> None:
         return
     try:
         async_to_sync(layer.group_send)(GROUP, {"type": "event", "topic": topic, "id": id})
-    except Exception as error:  # a page that refreshes late is no reason to fail a deploy
+    except Exception as error:  # noqa: BLE001 - a page that refreshes late is no reason to fail a deploy
         logger.warning("Open pages were not told of %s %s: %s", topic, id, error)

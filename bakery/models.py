@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
     from accounts.models import User
 
 
@@ -34,7 +36,7 @@ class TaskKind(models.TextChoices):
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
-    def visible_to(self, user: User) -> TaskQuerySet:
+    def visible_to(self, user: User | AnonymousUser) -> TaskQuerySet:
         """Every role sees the whole feed; a deactivated account sees nothing."""
         return self if user.is_authenticated and user.is_active else self.none()
 

@@ -68,7 +68,9 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": {**environ.Env.db_url_config(BAKERY.database_url), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+DATABASES = {
+    "default": {**environ.Env.db_url_config(BAKERY.database_url), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -96,7 +98,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # HSTS, and
-    "security.W008",  # the redirect to https are for whoever ends TLS in front of Bakery: it alone knows the other hosts
+    "security.W008",  # the redirect to https are for whoever ends TLS in front of Bakery: it knows the other hosts
 ]
 
 # Sign-in is throttled per account and address (django-axes).

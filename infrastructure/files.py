@@ -16,7 +16,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -25,9 +25,9 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
 def point_symlink(link: Path, target: str) -> None:
     """Make ``link`` point to ``target`` by one rename(2), whether it exists or not."""
     beside = link.with_name(f".{link.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    os.symlink(target, beside)
+    beside.symlink_to(target)
     try:
-        os.replace(beside, link)
+        beside.replace(link)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

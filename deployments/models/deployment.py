@@ -12,6 +12,8 @@ from bakery.encryption import EncryptedField
 from infrastructure import values
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
     from accounts.models import User
 
 RESERVED_NAMES = frozenset({"bakery", "panel", "www", "localhost", "static", "api", "admin"})
@@ -72,7 +74,7 @@ def _whole(default: int, low: int, high: int, help_text: str) -> models.Positive
 
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
-    def visible_to(self, user: User) -> DeploymentQuerySet:
+    def visible_to(self, user: User | AnonymousUser) -> DeploymentQuerySet:
         """Every role sees every deployment; a deactivated account sees none."""
         return self if user.is_authenticated and user.is_active else self.none()
 
@@ -83,7 +85,9 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         return (
             self.select_related("current_release__slot", "current_release__created_by")
             .defer("current_release__snapshot")
-            .prefetch_related("domains", models.Prefetch("releases", Release.objects.telling(), to_attr="telling_releases"))
+            .prefetch_related(
+                "domains", models.Prefetch("releases", Release.objects.telling(), to_attr="telling_releases")
+            )
             .order_by("name")
         )
 

@@ -8,6 +8,8 @@ from deployments.models.deployment import Deployment
 from deployments.models.release import Release
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
     from accounts.models import User
 
 
@@ -17,7 +19,7 @@ class StreamKind(models.TextChoices):
 
 
 class LogStreamQuerySet(models.QuerySet["LogStream"]):
-    def visible_to(self, user: User) -> LogStreamQuerySet:
+    def visible_to(self, user: User | AnonymousUser) -> LogStreamQuerySet:
         return self if user.is_authenticated and user.is_active else self.none()
 
 

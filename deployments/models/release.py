@@ -10,6 +10,8 @@ from bakery.encryption import EncryptedField
 from deployments.models.deployment import Deployment, Runtime, Slot
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
     from accounts.models import User
 
 
@@ -57,7 +59,7 @@ SERVING_STATES = (S.SWITCHING, S.DRAINING, S.LIVE)
 
 
 class ReleaseQuerySet(models.QuerySet["Release"]):
-    def visible_to(self, user: User) -> ReleaseQuerySet:
+    def visible_to(self, user: User | AnonymousUser) -> ReleaseQuerySet:
         return self if user.is_authenticated and user.is_active else self.none()
 
     def for_history(self) -> ReleaseQuerySet:
@@ -109,7 +111,9 @@ class Release(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["deployment", "number"], name="one_release_of_each_number"),
             models.UniqueConstraint(
-                fields=["deployment"], condition=Q(state__in=[s.value for s in ACTIVE_STATES]), name="one_active_release"
+                fields=["deployment"],
+                condition=Q(state__in=[s.value for s in ACTIVE_STATES]),
+                name="one_active_release",
             ),
             models.UniqueConstraint(fields=["deployment"], condition=Q(state="queued"), name="one_queued_release"),
             models.UniqueConstraint(fields=["deployment"], condition=Q(state="live"), name="one_live_release"),
