@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from bakery.encryption import StoredSecret, encrypt
 from deployments.models import ACTIVE_STATES, TRANSITIONS, Release, ReleaseState
 from deployments.services.snapshot import SNAPSHOT_FIELDS, Snapshot
 from infrastructure.secret import Secret
@@ -56,3 +57,9 @@ def test_the_artifact_key_changes_with_what_a_build_depends_on_and_with_nothing_
 def test_differences_name_settings_and_variables_but_no_values() -> None:
     names = snapshot(run={"A": "old-value", "B": "x"}).differences(snapshot(run={"A": "new-value"}, health_path="/up"))
     assert names == ["health path", "env A", "env B"]
+
+
+def test_a_secret_from_the_database_equals_the_same_one_from_a_snapshot() -> None:
+    stored = StoredSecret(encrypt(Secret("same")))
+    assert stored == Secret("same")
+    assert Snapshot(DEFAULTS, {}, {"A": stored}, ()).differences(snapshot(run={"A": "same"})) == []
