@@ -72,7 +72,7 @@ class TaskFollower:
             time.sleep(INTERVAL)
 
     def _show_steps(self) -> None:
-        for step in self.task.steps.filter(pk__gt=self.last_step, argv=None):
+        for step in self.task.steps.filter(pk__gt=self.last_step, argv__isnull=True):
             self.last_step = step.pk
             self.say(f"→ {step.phase}{f': {step.note}' if step.note else ''}")
 

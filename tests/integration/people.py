@@ -1,0 +1,24 @@
+"""The cast: Alice is an admin, Bob deploys, Charlie looks on."""
+
+from __future__ import annotations
+
+from accounts.models import User
+from bakery.roles import Role
+
+PASSWORD = "correct-horse-battery-staple"
+
+
+def alice() -> User:
+    return _person("alice@example.com", Role.ADMIN)
+
+
+def bob() -> User:
+    return _person("bob@example.com", Role.DEPLOYER)
+
+
+def charlie() -> User:
+    return _person("charlie@example.com", Role.VIEWER)
+
+
+def _person(email: str, role: Role) -> User:
+    return User.objects.filter(email=email).first() or User.objects.create_user(email, PASSWORD, role=role)
