@@ -29,21 +29,16 @@ class StepInline(admin.TabularInline):  # type: ignore[type-arg]
 class TaskAdmin(ReadOnly):
     list_display = ("id", "kind", "subject", "state", "requested_by", "created_at", "ended_at", "error_message")
     list_filter = ("state", "kind", "created_at")
-    list_select_related = ("requested_by",)
     search_fields = ("subject", "error_id", "error_message", "requested_by__email")
     date_hierarchy = "created_at"
     ordering = ("-pk",)
     inlines = (StepInline,)
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).defer("release__snapshot")
 
 
 @admin.register(TaskStep)
 class TaskStepAdmin(ReadOnly):
     list_display = ("id", "task", "phase", "command", "exit_code", "state", "started_at", "ended_at")
     list_filter = ("state", "phase")
-    list_select_related = ("task",)
     search_fields = ("task__subject", "phase", "note")
     ordering = ("-pk",)
 

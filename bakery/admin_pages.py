@@ -20,7 +20,11 @@ class WithoutSecrets(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False  # counting millions of chunks takes seconds
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer(*secret_columns(self.model))
+        """With the rows that it points to, and without secrets of its own or of theirs."""
+        pointers = [column for column in self.model._meta.local_fields if column.many_to_one]
+        secrets = secret_columns(self.model)
+        secrets += [f"{pointer.name}__{name}" for pointer in pointers for name in secret_columns(pointer.related_model)]
+        return super().get_queryset(request).select_related(*(pointer.name for pointer in pointers)).defer(*secrets)
 
     def get_exclude(self, request: HttpRequest, obj: Any | None = None) -> Any:
         return [*(super().get_exclude(request, obj) or []), *secret_columns(self.model)]

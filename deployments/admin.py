@@ -92,7 +92,6 @@ class EnvVarAdmin(WithoutSecrets):
     form = EnvVarForm
     list_display = ("name", "deployment", "build_time", "run_time", "updated_at")
     list_filter = ("deployment", "build_time", "run_time")
-    list_select_related = ("deployment",)
     search_fields = ("name", "deployment__name")
     ordering = ("deployment__name", "name")
 
@@ -124,7 +123,6 @@ class EnvVarAdmin(WithoutSecrets):
 class ReleaseAdmin(ReadOnly):
     list_display = ("deployment", "number", "state", "ref", "commit", "runtime", "slot", "created_by", "created_at")
     list_filter = ("state", "runtime", "deployment")
-    list_select_related = ("deployment", "slot", "created_by")
     search_fields = ("deployment__name", "commit_sha", "commit_subject", "ref", "error_message")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
@@ -138,18 +136,13 @@ class ReleaseAdmin(ReadOnly):
 class SlotAdmin(ReadOnly):
     list_display = ("deployment", "name", "port", "address", "upstream", "release", "observed_state", "observed_at")
     list_filter = ("name", "observed_state")
-    list_select_related = ("deployment",)
     search_fields = ("deployment__name", "port", "address")
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("deployment", "release").defer("release__snapshot")
 
 
 @admin.register(PersistentDirectory)
 class PersistentDirectoryAdmin(ReadOnly):
     list_display = ("path", "deployment")
     list_filter = ("deployment",)
-    list_select_related = ("deployment",)
     search_fields = ("path", "deployment__name")
 
 
@@ -170,14 +163,10 @@ class LogStreamAdmin(ReadOnly):
     search_fields = ("deployment__name",)
     ordering = ("-pk",)
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("deployment", "release").defer("release__snapshot")
-
 
 @admin.register(LogChunk)
 class LogChunkAdmin(ReadOnly):
     list_display = ("stream", "seq", "first_line", "line_count", "byte_offset", "created_at")
-    list_select_related = ("stream",)
     list_filter = ("stream__kind",)
     search_fields = ("=stream__id", "stream__deployment__name")
     ordering = ("-pk",)

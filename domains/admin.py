@@ -12,5 +12,4 @@ class DomainAdmin(ReadOnly):
 
     list_display = ("hostname", "deployment", "generated", "created_at")
     list_filter = ("generated",)
-    list_select_related = ("deployment",)
     search_fields = ("hostname", "deployment__name")
