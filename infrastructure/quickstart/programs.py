@@ -111,10 +111,10 @@ def library_path(unpacked: Path) -> str:
 
 
 def _bun(layout: Layout, as_root: bool) -> Path | None:
-    """Bun that deployments' own accounts can run as well: one in a private home is of no use to them."""
-    own = layout.tools / "bun" / "node_modules" / "bun" / "bin" / "bun.exe"
+    """A Bun that deployments' own accounts can run as well: one in a private home is of no use to them."""
+    own = layout.tools / "bun" / "node_modules" / ".bin" / "bun"
     candidates = [which("bun"), Path("/opt/bun/node_modules/.bin/bun"), own]
     for candidate in candidates:
         if candidate and candidate.exists() and (not as_root or reachable_by_others(candidate.resolve())):
-            return candidate.resolve()
+            return candidate  # not its target, which npm calls bun.exe: scripts look for a “bun” beside it
     return None
