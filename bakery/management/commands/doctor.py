@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from bakery.doctor.finding import Finding, Verdict
+from bakery.doctor.places import place_findings
+from bakery.doctor.programs import program_findings
+from bakery.doctor.services import service_findings
+from bakery.management.base import BakeryCommand
+from bakery.management.tables import table
+from bakery.roles import Action
+from infrastructure.runner import Runner
+
+MARKS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.WRONG: "✗"}
+
+
+class Command(BakeryCommand):
+    help = "Look at everything that Bakery depends on: its version, what is wrong and how to mend it."
+    action = Action.ADMINISTER
+    prints_data = True
+
+    def perform(self, options: dict[str, Any]) -> None:
+        findings = [*place_findings(settings.BAKERY), *program_findings(settings.BAKERY, Runner()), *service_findings()]
+        wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
+        if self.as_json:
+            self.data({"ok": not wrong, "findings": [finding.as_dict() for finding in findings]})
+        else:
+            self._print(findings)
+        if wrong:
+            raise CommandError(f"{len(wrong)} to mend." if len(wrong) > 1 else "1 to mend.", returncode=1)
+        if not self.as_json:
+            self.stdout.write("Nothing is wrong.")
+
+    def _print(self, findings: list[Finding]) -> None:
+        rows = [(MARKS[f.verdict], f.subject, f.version or "–", f.detail) for f in findings]
+        self.stdout.write(table(("", "WHAT", "VERSION", "STATE"), rows))
+        for finding in findings:
+            if finding.mend:
+                self.stdout.write(f"\n{MARKS[finding.verdict]} {finding.subject}: {finding.detail}\n  → {finding.mend}")
+        self.stdout.write("")
