@@ -13,7 +13,7 @@ class SignInForm(AuthenticationForm):
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True, "placeholder": "you@example.com"}),
     )
-    error_messages = {  # noqa: RUF012
+    error_messages = {
         # The same words whichever of the two was wrong: who has an account is nobody's business.
         "invalid_login": "This e-mail and password do not fit together. Check both and try again.",
         "inactive": "This e-mail and password do not fit together. Check both and try again.",

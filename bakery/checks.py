@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, register
 
 from bakery.doctor.finding import Verdict
 from bakery.doctor.places import folder_findings
@@ -21,4 +21,4 @@ def folders_can_be_written(**_: Any) -> list[CheckMessage]:
 @register(Tags.compatibility)
 def programs_are_there(**_: Any) -> list[CheckMessage]:
     missing = [need for need in needs(settings.BAKERY) if located(need.program) is None]
-    return [Warning(f"{need.program} is not on this host.", hint=need.mend, id="bakery.W001") for need in missing]
+    return [Info(f"{need.program} is not on this host.", hint=need.mend, id="bakery.I001") for need in missing]

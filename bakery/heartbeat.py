@@ -13,7 +13,7 @@ from django.conf import settings
 
 EVERY = 4.0  # seconds
 EXPIRES = 15
-PROCESSES = ("worker-deploys", "worker-housekeeping", "beat")
+PROCESSES = ("worker-deploys", "worker-housekeeping", "beat", "collector")
 
 _last: dict[str, float] = {}
 
@@ -42,4 +42,4 @@ def alive(name: str) -> None:
 def seen() -> dict[str, bool]:
     """Which processes gave a sign of life lately. Raises ``redis.RedisError``."""
     values = connection().mget([key(name) for name in PROCESSES])
-    return {name: value is not None for name, value in zip(PROCESSES, values, strict=True)}  # type: ignore[arg-type]
+    return {name: value is not None for name, value in zip(PROCESSES, values, strict=True)}

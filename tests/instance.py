@@ -62,7 +62,9 @@ class Instance:
         left = [process for process in before if processes.still_runs(process)]
         assert left == [], f"left behind: {left}"
 
-    def manage(self, *argv: str, check: bool = True, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def manage(
+        self, *argv: str, check: bool = True, stdin: str = "", timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """``manage.py`` of the instance, in a process of its own; its output is text."""
         env = {**clean_environment(), "BAKERY_ENV_FILE": str(self.place.environment_file)}
         done = subprocess.run(

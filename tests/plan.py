@@ -24,9 +24,7 @@ def plan_instance() -> Options:
     data = _data_dir()
     place = layout.Layout(layout.CHECKOUT, data)
     data.mkdir(parents=True, exist_ok=True)
-    options = Options(
-        port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False
-    )
+    options = Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
     values = environment_file.plan(place, options, programs.find(place), environment_file.read(place.environment_file))
     environment_file.write(place.environment_file, values)
     for name in [name for name in os.environ if name.startswith("BAKERY_") and name != DATA_DIR]:

@@ -28,14 +28,20 @@ def place_findings(bakery: Environment) -> list[Finding]:
 
 
 def folder_findings(bakery: Environment) -> list[Finding]:
-    folders = {"BAKERY_DATA_DIR": bakery.data_dir, "BAKERY_LOGS_DIR": bakery.logs_dir, "BAKERY_BUILDS_DIR": bakery.builds_dir}
+    folders = {
+        "BAKERY_DATA_DIR": bakery.data_dir,
+        "BAKERY_LOGS_DIR": bakery.logs_dir,
+        "BAKERY_BUILDS_DIR": bakery.builds_dir,
+    }
     return [_folder(name, folder) for name, folder in folders.items()]
 
 
 def _folder(name: str, folder: Path) -> Finding:
     existing = next(part for part in (folder, *folder.parents) if part.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        return wrong(name, f"{folder} cannot be written to.", f"Give {existing} to the account that runs Bakery, or set {name}.")
+        return wrong(
+            name, f"{folder} cannot be written to.", f"Give {existing} to the account that runs Bakery, or set {name}."
+        )
     return ok(name, str(folder))
 
 
@@ -44,7 +50,9 @@ def _disk(data: Path) -> Finding:
     free = shutil.disk_usage(existing).free
     detail = f"{free / 1024**3:.1f} GB free for {data}"
     if free < LOW_BYTES:
-        return wrong("Disk", detail, "Make room: delete deployments that nobody needs, old images, other programs' logs.")
+        return wrong(
+            "Disk", detail, "Make room: delete deployments that nobody needs, old images, other programs' logs."
+        )
     if free < LITTLE_BYTES:
         return warning("Disk", detail, "Make room before the next larger build.")
     return ok("Disk", detail)

@@ -32,11 +32,15 @@ def needs(bakery: Environment) -> list[Need]:
     wanted = [
         Need("git", "git", "--version", "fetches repositories", "apt-get install git"),
         Need("Nginx", bakery.nginx_binary, "-v", "serves the deployments", "apt-get install nginx"),
-        Need("Bun", bakery.bun_binary, "--version", "builds and runs releases", "npm install -g bun, then set BAKERY_BUN"),
+        Need(
+            "Bun", bakery.bun_binary, "--version", "builds and runs releases", "npm install -g bun, then set BAKERY_BUN"
+        ),
         Need("setpriv", "setpriv", "--version", "starts programs under other accounts", "apt-get install util-linux"),
     ]
     if bakery.processes == "systemd":
-        wanted.append(Need("systemd", "systemctl", "--version", "runs releases as units", "Set BAKERY_PROCESSES=supervisord"))
+        wanted.append(
+            Need("systemd", "systemctl", "--version", "runs releases as units", "Set BAKERY_PROCESSES=supervisord")
+        )
     return wanted
 
 

@@ -19,7 +19,9 @@ def service_findings() -> list[Finding]:
     for name, part in health.check_all().items():
         if name in ("database", "redis"):
             continue  # said above, with their versions
-        findings.append(ok(name, part.detail) if part.ok else wrong(name, part.detail, f"{START} Its log is logs/{name}.log."))
+        findings.append(
+            ok(name, part.detail) if part.ok else wrong(name, part.detail, f"{START} Its log is logs/{name}.log.")
+        )
     return findings
 
 
@@ -60,7 +62,7 @@ def _redis() -> Finding:
         info = heartbeat.connection().info("server")
     except (redis.RedisError, OSError) as error:
         return wrong("Redis", str(error), f"Check REDIS_URL. {START}")
-    return ok("Redis", "answers", str(info.get("redis_version", "")))  # type: ignore[union-attr]
+    return ok("Redis", "answers", str(info.get("redis_version", "")))
 
 
 def _docker() -> Finding:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import Error, connection
 
+from bakery import heartbeat
 from deployments.logs.containers import ContainerTail
 from deployments.logs.follower import Follower, Source
 from deployments.logs.observing import Observe, Observer
@@ -52,6 +53,7 @@ class Collector:
                     self._follow_left_behind()
                 if not looked or time.monotonic() - looked > LOOK_SECONDS:
                     self._look()
+                    heartbeat.alive("collector")
                     looked = time.monotonic()
                 stop.wait(0.0 if self._step_all() else self._until_next())
             except Error as error:

@@ -7,6 +7,7 @@ import sys
 
 from infrastructure.errors import Problem
 from infrastructure.quickstart import layout, options
+from infrastructure.quickstart.report import Report
 
 
 def main(argv: list[str]) -> int:
@@ -16,7 +17,7 @@ def main(argv: list[str]) -> int:
         if chosen.check:
             from infrastructure.quickstart import check
 
-            return check.report(chosen, place)
+            return check.report(chosen, place, Report())
         if chosen.stop:
             from infrastructure.quickstart import run
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
 
         return run.run(chosen, place)
     except Problem as problem:
-        print(f"\n{problem.message}\n{problem.hint}".rstrip(), file=sys.stderr)
+        sys.stderr.write(f"\n{problem.message}\n{problem.hint}".rstrip() + "\n")
         return 1
 
 

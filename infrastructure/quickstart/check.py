@@ -15,6 +15,7 @@ from infrastructure.errors import HostProblem
 from infrastructure.quickstart import environment_file, processes, programs
 from infrastructure.quickstart.layout import LONGEST_DATA_DIR, Layout
 from infrastructure.quickstart.options import Options
+from infrastructure.quickstart.report import Report
 
 NEEDED_BYTES = 2 * 1024**3
 LOWEST_PORT = 1024
@@ -35,18 +36,16 @@ def findings(options: Options, place: Layout) -> list[Line]:
     return [_python(), *_tools(tools, place), _docker(), _disk(place), *_place(place), *_ports(options, place)]
 
 
-def report(options: Options, place: Layout) -> int:
+def report(options: Options, place: Layout, out: Report) -> int:
     """Print every line; 1 when something has to be mended first."""
     lines = findings(options, place)
-    for line in lines:
-        mark = "✗" if line.blocks else "✓"
-        print(f"{mark} {line.name:<12} {line.text}")
-        if line.mend:
-            print(f"  {'':<12} → {line.mend}")
     blocked = [line for line in lines if line.blocks]
-    print(
-        f"\n{len(blocked)} to mend before the quickstart can start." if blocked else "\nThe quickstart can start. Nothing was changed."
-    )
+    for line in lines:
+        out.say(f"{'✗' if line.blocks else '✓'} {line.name:<12} {line.text}")
+        if line.mend:
+            out.say(f"  {'':<12} → {line.mend}")
+    ending = f"{len(blocked)} to mend before the quickstart can start." if blocked else "The quickstart can start."
+    out.say(f"\n{ending} Nothing was changed.")
     return 1 if blocked else 0
 
 
@@ -135,9 +134,11 @@ def _place(place: Layout) -> list[Line]:
     existing = next(part for part in (place.data, *place.data.parents) if part.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         lines.append(Line("Data", f"{existing} cannot be written to", "Choose another --data-dir.", blocks=True))
-    if any(character in str(place.data) for character in ' "\'\\;{}$%\n'):
+    if any(character in str(place.data) for character in " \"'\\;{}$%\n"):
         lines.append(
-            Line("Data", f"{place.data} has a space or a quote in its path", "Choose a plainer --data-dir.", blocks=True)
+            Line(
+                "Data", f"{place.data} has a space or a quote in its path", "Choose a plainer --data-dir.", blocks=True
+            )
         )
     return lines
 
@@ -149,9 +150,13 @@ def _ports(options: Options, place: Layout) -> list[Line]:
         if running:
             lines.append(Line(name, f"port {port}: this instance is running"))
         elif port < LOWEST_PORT and os.geteuid() != 0:
-            lines.append(Line(name, f"port {port} is for root alone", f"Choose one above 1023 with {option}.", blocks=True))
+            lines.append(
+                Line(name, f"port {port} is for root alone", f"Choose one above 1023 with {option}.", blocks=True)
+            )
         elif not environment_file.is_free(port):
-            lines.append(Line(name, f"port {port} is in use by another program", f"Choose another with {option}.", blocks=True))
+            lines.append(
+                Line(name, f"port {port} is in use by another program", f"Choose another with {option}.", blocks=True)
+            )
         else:
             lines.append(Line(name, f"port {port} is free"))
     return lines

@@ -49,7 +49,9 @@ class Supervisord:
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise HostProblem(
-                    "quickstart.program-did-not-start", f"{name} did not start: {fault.faultString}", f"See logs/{name}.log."
+                    "quickstart.program-did-not-start",
+                    f"{name} did not start: {fault.faultString}",
+                    f"See logs/{name}.log.",
                 ) from fault
 
     def states(self) -> dict[str, str]:

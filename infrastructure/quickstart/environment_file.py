@@ -19,8 +19,10 @@ from infrastructure.quickstart.options import Options
 from infrastructure.quickstart.programs import Programs
 from infrastructure.secret import Secret
 
-HEADING = "# The environment of this Bakery. It holds secrets: keep it to yourself. See .env.example for what each line means.\n"
-FIRST_PORT = 4100  # the default; an instance at another port gets ranges of its own, so that two can run beside each other
+HEADING = "# The environment of this Bakery. It holds secrets. See .env.example for what each line means.\n"
+FIRST_PORT = (
+    4100  # the default; an instance at another port gets ranges of its own, so that two can run beside each other
+)
 RANGES = 12
 
 
@@ -92,7 +94,7 @@ def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))  # on every address, as Nginx will
         except OSError:
             return False
     return True

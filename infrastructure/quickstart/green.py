@@ -21,12 +21,10 @@ def ask(port: int) -> dict[str, Any] | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by a proxy of the person's
     try:
         with opener.open(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:
-            found: dict[str, Any] = json.load(response)
-            return found
+            return dict(json.load(response))
     except urllib.error.HTTPError as error:
         try:
-            found = json.load(error)
-            return found
+            return dict(json.load(error))
         except ValueError:
             return {"ok": False, "parts": {"web": {"ok": False, "detail": f"it answers {error.code}"}}}
     except (OSError, ValueError):
@@ -39,9 +37,13 @@ def wait_until_green(port: int, place: Layout, supervisor: Supervisord, seconds:
         health = ask(port)
         if health and health.get("ok"):
             return "all parts answer"
-        fatal = [name for name, state in supervisor.states().items() if state == "FATAL" and not name.startswith("bakery-")]
+        fatal = [
+            name for name, state in supervisor.states().items() if state == "FATAL" and not name.startswith("bakery-")
+        ]
         if fatal or time.monotonic() > deadline:
-            raise HostProblem("quickstart.not-green", _why(health, supervisor.states(), place.logs), f"The logs are in {place.logs}.")
+            raise HostProblem(
+                "quickstart.not-green", _why(health, supervisor.states(), place.logs), f"The logs are in {place.logs}."
+            )
         time.sleep(0.2)
 
 

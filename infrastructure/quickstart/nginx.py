@@ -10,6 +10,10 @@ from infrastructure.quickstart.programs import Program
 def prepare(layout: Layout, program: Program, http_port: int, account: Account | None) -> None:
     """Write what Nginx starts with. As root its workers run under the servers' account."""
     router = NginxRouter(
-        prefix=layout.nginx, nginx_binary=str(program.path), http_port=http_port, logs_dir=layout.logs, libraries=program.libraries
+        prefix=layout.nginx,
+        nginx_binary=str(program.path),
+        http_port=http_port,
+        logs_dir=layout.logs,
+        libraries=program.libraries,
     )
     router.prepare(account.name if account else None)

@@ -38,7 +38,9 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--no-demo", action="store_true", help="do not deploy the sample application")
     parser.add_argument("--detach", action="store_true", help="return as soon as everything is up")
     parser.add_argument("--stop", action="store_true", help="stop a running instance; its data stays")
-    parser.add_argument("--check", action="store_true", help="say what would be installed and what is wrong; change nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="say what would be installed and what is wrong; change nothing"
+    )
     parser.add_argument(
         "--unlisted", action="store_true", help="do not make this the instance that manage.py finds by itself"
     )

@@ -38,7 +38,7 @@ def read_process(pid: int) -> Process | None:
 
 
 def all_processes() -> list[Process]:
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
     return [process for pid in pids if (process := read_process(pid))]
 
 
@@ -104,7 +104,7 @@ def still_runs(process: Process) -> bool:
 def _is_ours(pid: int, layout: Layout) -> bool:
     """The session's number could in theory have been given out anew: its programs work in our directories."""
     try:
-        directory = Path(os.readlink(f"/proc/{pid}/cwd"))
+        directory = Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
         return False
     return any(root == directory or root in directory.parents for root in (layout.data, layout.checkout))

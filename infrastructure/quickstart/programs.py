@@ -40,6 +40,23 @@ class Programs:
     bun: Path | None
 
 
+@dataclass(frozen=True)
+class Tools(Programs):
+    """All of them are there."""
+
+    git: Path
+    postgres: Postgres
+    redis: Program
+    nginx: Program
+    bun: Path
+
+
+def complete(found: Programs) -> Tools | None:
+    if found.git and found.postgres and found.redis and found.nginx and found.bun:
+        return Tools(found.git, found.postgres, found.redis, found.nginx, found.bun)
+    return None
+
+
 def which(name: str) -> Path | None:
     """Where ``name`` is: in the PATH of the person, or where system programs are (an ordinary user's lacks sbin)."""
     found = shutil.which(name) or shutil.which(name, path=SAFE_PATH)
@@ -68,7 +85,11 @@ def data_major(data: Path) -> int | None:
 def _postgres(layout: Layout) -> Postgres | None:
     wanted = data_major(layout.postgres)
     versions = sorted(
-        (int(path.name) for path in DEBIAN_POSTGRES.glob("*") if path.name.isdigit() and (path / "bin/initdb").exists()),
+        (
+            int(path.name)
+            for path in DEBIAN_POSTGRES.glob("*")
+            if path.name.isdigit() and (path / "bin/initdb").exists()
+        ),
         reverse=True,
     )
     candidates = [Postgres(DEBIAN_POSTGRES / str(major) / "bin", major) for major in versions]

@@ -27,21 +27,26 @@ class Report:
         begun = time.monotonic()
         step = Step()
         if self.colours:
-            print(f"  {title} …", end="\r", flush=True)
+            self._write(f"  {title} …\r")
         try:
             yield step
         except BaseException:
-            print(self._line("✗", "31", title, begun, ""), flush=True)
+            self._write(self._line("✗", "31", title, begun, "") + "\n")
             raise
-        print(self._line("✓", "32", title, begun, step.note), flush=True)
+        self._write(self._line("✓", "32", title, begun, step.note) + "\n")
 
     def _line(self, mark: str, colour: str, title: str, begun: float, note: str) -> str:
         seconds = f"{time.monotonic() - begun:5.1f} s"
         mark = f"\x1b[{colour}m{mark}\x1b[0m" if self.colours else mark
         return f"{mark} {title:<{WIDTH}} {seconds}{'  ' + note if note else ''}"
 
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def say(self, text: str = "") -> None:
-        print(text, flush=True)
+        self._write(f"{text}\n")
 
     def total(self) -> float:
         return time.monotonic() - self.started

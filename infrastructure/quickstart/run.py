@@ -68,7 +68,9 @@ def stay(place: Layout, report: Report) -> int:
     if place.supervisord_pid.exists():  # killed: a stop from elsewhere would have removed it
         with _deaf():
             stop.stop(place)
-        raise HostProblem("quickstart.supervisord-gone", "supervisord ended unexpectedly; the rest was stopped.", "Start again.")
+        raise HostProblem(
+            "quickstart.supervisord-gone", "supervisord ended unexpectedly; the rest was stopped.", "Start again."
+        )
     report.say("Stopped from elsewhere.")
     return 0
 

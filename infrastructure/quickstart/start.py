@@ -82,7 +82,7 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
         with report.step("Collecting style sheets and scripts"):
             django.collect_static()
     password = first_admin(django, values, report)
-    with report.step("Starting Nginx, the web process, two workers, beat and the collector") as step:
+    with report.step("Starting Nginx, the web process, the workers and the collector") as step:
         for name in supervisord.BAKERY:
             supervisor.start(name)
         step.note = wait_until_green(options.port, place, supervisor)

@@ -37,5 +37,7 @@ def end_all(found: Iterable[processes.Process]) -> None:
     if left:
         numbers = ", ".join(str(process.pid) for process in left)
         raise HostProblem(
-            "quickstart.would-not-stop", f"These processes would not end: {numbers}.", f"You are uid {os.getuid()}; end them as their owner."
+            "quickstart.would-not-stop",
+            f"These processes would not end: {numbers}.",
+            f"You are uid {os.getuid()}; end them as their owner.",
         )

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from infrastructure.quickstart.environment_file import Services
 from infrastructure.quickstart.layout import Account, Layout
-from infrastructure.quickstart.programs import Programs
+from infrastructure.quickstart.programs import Tools
 
 WANTED_FILES = 65_536
 SERVERS = ("postgres", "redis")  # up before anything of Django is asked to do something
-BAKERY = ("nginx", "web", "worker-deploys", "worker-housekeeping", "beat")
+BAKERY = ("nginx", "web", "worker-deploys", "worker-housekeeping", "collector")
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,13 @@ class Program:
     children_too: bool = True  # signals go to the process group
 
 
-def programs(layout: Layout, tools: Programs, reached: Services, account: Account | None, python: Path, port: int) -> list[Program]:
-    assert tools.postgres and tools.redis and tools.nginx  # noqa: S101 - acquire() raised otherwise
+def programs(
+    layout: Layout, tools: Tools, reached: Services, account: Account | None, python: Path, port: int
+) -> list[Program]:
     runtime = {"BAKERY_ENV_FILE": str(layout.environment_file), "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
-    celery = (str(python), "-m", "celery", "-A", "bakery")
-    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
 
     def bakery(name: str, *argv: str, stop_seconds: int = 10) -> Program:
-        return Program(name, argv, layout.checkout, env=runtime, stop_seconds=stop_seconds)
-
-    def worker(queue: str, threads: int) -> Program:
-        options = ("-P", "threads", "-c", str(threads), "-Q", queue, "-n", f"{queue}@%h", *quiet)
-        return bakery(f"worker-{queue}", *celery, "worker", *options)
+        return Program(name, (str(python), *argv), layout.checkout, env=runtime, stop_seconds=stop_seconds)
 
     return [
         Program(
@@ -67,7 +62,14 @@ def programs(layout: Layout, tools: Programs, reached: Services, account: Accoun
         ),
         Program(
             "nginx",
-            (str(python), "-m", "infrastructure.nginx.start", str(tools.nginx.path), str(layout.nginx), str(layout.nginx / "conf" / "nginx.conf")),
+            (
+                str(python),
+                "-m",
+                "infrastructure.nginx.start",
+                str(tools.nginx.path),
+                str(layout.nginx),
+                str(layout.nginx / "conf" / "nginx.conf"),
+            ),
             layout.checkout,
             env={**_libraries(tools.nginx.libraries), "BAKERY_ENV_FILE": str(layout.environment_file)},
             priority=20,
@@ -75,10 +77,10 @@ def programs(layout: Layout, tools: Programs, reached: Services, account: Accoun
             stop_seconds=5,
             children_too=False,  # a group-wide QUIT would reach workers that the master is already ending
         ),
-        bakery("web", str(python), "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "bakery.asgi:application", stop_seconds=5),
-        worker("deploys", 4),
-        worker("housekeeping", 2),
-        bakery("beat", *celery, "beat", "--pidfile", "", "--loglevel", "INFO"),
+        bakery("web", "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "bakery.asgi:application", stop_seconds=5),
+        bakery("worker-deploys", "-m", "bakery.worker", "deploys", "4"),
+        bakery("worker-housekeeping", "-m", "bakery.worker", "housekeeping", "2", "--beat"),
+        bakery("collector", "manage.py", "collect_logs"),
     ]
 
 
