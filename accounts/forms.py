@@ -11,7 +11,9 @@ class SignInForm(AuthenticationForm):
     username = forms.CharField(
         label="E-mail",
         max_length=254,
-        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True, "placeholder": "you@example.com"}),
+        widget=forms.EmailInput(
+            attrs={"autocomplete": "username", "autofocus": True, "placeholder": "you@example.com"}
+        ),
     )
     error_messages = {
         # The same words whichever of the two was wrong: who has an account is nobody's business.
@@ -31,7 +33,9 @@ class ChangePasswordForm(PasswordChangeForm):
         super().__init__(*args, **kwargs)
         self.fields["old_password"].label = "Current password"
         self.fields["new_password1"].label = "New password"
-        self.fields["new_password1"].help_text = "At least 12 characters. A sentence is easier to remember than a puzzle."
+        self.fields[
+            "new_password1"
+        ].help_text = "At least 12 characters. A sentence is easier to remember than a puzzle."
         self.fields["new_password2"].label = "New password, again"
         self.fields["new_password2"].help_text = ""
         self.error_messages = {

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from deployments.models import Deployment
+from deployments.services.status import with_status
 
 SIDEBAR_LIMIT = 60  # more are found through the list and its search
 
@@ -17,6 +18,6 @@ def sidebar(request: HttpRequest) -> dict[str, Any]:
         return {}
     visible = Deployment.objects.visible_to(user)
     return {
-        "sidebar_deployments": SimpleLazyObject(lambda: list(visible.for_list()[:SIDEBAR_LIMIT])),
+        "sidebar_deployments": SimpleLazyObject(lambda: with_status(visible.for_list()[:SIDEBAR_LIMIT])),
         "sidebar_total": SimpleLazyObject(visible.count),
     }

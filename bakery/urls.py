@@ -9,6 +9,10 @@ admin.autodiscover()  # here and not at start: see INSTALLED_APPS
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
+    path("", views.dashboard, name="dashboard"),
+    path("sidebar", views.sidebar, name="sidebar"),
+    path("activity", views.activity, name="activity"),
+    path("activity/<int:pk>", views.task, name="task"),
     path("auth/", include("accounts.urls")),
     path("api/", include("bakery.api_urls")),
     path("deployments", include("deployments.urls")),

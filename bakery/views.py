@@ -1,16 +1,89 @@
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
 
-from bakery.permissions import requires
+from analytics.host import host_figures
+from bakery.models import Task
+from bakery.pages import Context, render_page
+from bakery.permissions import access_task, requires
+from bakery.progress import phases_of, progress_of
 from bakery.roles import Action
+from deployments.models import Deployment, StreamKind
+from deployments.services.status import with_status
+
+FEED_PAGE = 50
+DASHBOARD_DEPLOYMENTS = 100
 
 
 @requires(Action.VIEW)
 def dashboard(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard.html")
+    def deployments() -> Context:
+        visible = Deployment.objects.visible_to(request.user)
+        rows = with_status(visible.for_list()[:DASHBOARD_DEPLOYMENTS])
+        return {
+            "deployments": rows,
+            "deployment_count": len(rows) if len(rows) < DASHBOARD_DEPLOYMENTS else visible.count(),
+        }
+
+    def running() -> Context:
+        tasks = list(Task.objects.visible_to(request.user).unfinished().for_feed().prefetch_related("steps")[:20])
+        return {"running": [(task, progress_of(task)) for task in tasks]}
+
+    def recent() -> Context:
+        return {"recent": Task.objects.visible_to(request.user).for_feed()[:8]}
+
+    parts = {
+        "host": ("includes/_host.html", lambda: {"host": host_figures(settings.BAKERY.data_dir)}),
+        "running": ("includes/_running.html", running),
+        "deployments": ("deployments/_table.html", deployments),
+        "recent": ("includes/_recent.html", recent),
+    }
+    return render_page(request, "dashboard.html", {"section": "dashboard"}, parts)
+
+
+@requires(Action.VIEW)
+def sidebar(request: HttpRequest) -> HttpResponse:
+    return render(request, "includes/_sidebar_deployments.html")
+
+
+@requires(Action.VIEW)
+def activity(request: HttpRequest) -> HttpResponse:
+    """The feed, newest first. ``before`` is the id of a task: paging by key stays right while new tasks arrive."""
+    from bakery.forms import ActivityFilter
+
+    filters = ActivityFilter(request.GET)
+    tasks = filters.apply(Task.objects.visible_to(request.user).for_feed())
+    rows = list(tasks[: FEED_PAGE + 1])
+    query = {name: value for name, value in request.GET.items() if value and name in (*filters.fields, "before")}
+    older = {**query, "before": rows[FEED_PAGE - 1].pk} if len(rows) > FEED_PAGE else None
+    newest = {name: value for name, value in query.items() if name != "before"}
+    context = {
+        "section": "activity",
+        "filters": filters,
+        "tasks": rows[:FEED_PAGE],
+        "older": urlencode(older) if older else "",
+        "is_first": "before" not in query,
+        "newest": urlencode(newest),
+        "filtered": bool(newest),
+    }
+    return render_page(request, "activity/feed.html", context, {"feed": "activity/_feed.html"})
+
+
+@requires(Action.VIEW)
+def task(request: HttpRequest, pk: int) -> HttpResponse:
+    found = access_task(request, pk)
+    streams = list(found.release.log_streams.all()) if found.release else []
+    context = {
+        "section": "activity",
+        "task": found,
+        "phases": phases_of(list(found.steps.all())),
+        "progress": progress_of(found),
+        "build_log": next((stream for stream in streams if stream.kind == StreamKind.BUILD), None),
+    }
+    return render_page(request, "activity/task.html", context, {"task": "activity/_task.html"})
 
 
 @requires(Action.SIGN_IN)

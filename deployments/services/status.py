@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,3 +67,12 @@ def _telling(deployment: Deployment) -> list[Release]:
     """As prefetched by ``for_list()``, else asked for."""
     found: list[Release] | None = getattr(deployment, "telling_releases", None)
     return list(Release.objects.filter(deployment=deployment).telling()[:5]) if found is None else found
+
+
+def with_status(deployments: Iterable[Deployment]) -> list[Deployment]:
+    """The deployments as a list, each with ``status`` and ``url`` for a page; they come from ``for_list()``."""
+    found = list(deployments)
+    for deployment in found:
+        deployment.status = status_of(deployment)  # type: ignore[attr-defined]
+        deployment.url = url_of(deployment)  # type: ignore[attr-defined]
+    return found

@@ -1,0 +1,87 @@
+"""How far a task is: its recorded steps as phases with their commands, beside the phases that are still to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bakery.models import Task, TaskKind, TaskState, TaskStep
+
+# The phases that every task of a kind goes through, in the order of the story. Others (a pre-deploy command, retiring
+# the old release) come only sometimes: they are listed when they happen, and are no part of the count.
+EXPECTED = {
+    TaskKind.DEPLOY: ("fetch", "build", "start", "probe", "switch", "drain"),
+    TaskKind.ROLLBACK: ("start", "probe", "switch", "drain"),
+    TaskKind.RESTART: ("start", "probe", "switch", "drain"),
+    TaskKind.START: ("start", "probe", "switch"),
+    TaskKind.STOP: ("unroute", "drain", "stop"),
+    TaskKind.DELETE: ("unroute", "remove processes, containers and images", "remove files"),
+}
+DOING = {
+    "fetch": "Fetching the commit",
+    "build": "Building",
+    "pre-deploy": "Running the pre-deploy command",
+    "start": "Starting the release",
+    "probe": "Waiting for it to answer",
+    "switch": "Switching requests over",
+    "drain": "Letting the old release finish",
+    "retire": "Ending the old release",
+    "prune": "Letting go of old releases",
+    "unroute": "Taking it off the web server",
+    "stop": "Ending its processes",
+}
+
+
+@dataclass
+class Phase:
+    """A phase with the commands that ran in it. ``step`` is None for one that has not begun."""
+
+    name: str
+    step: TaskStep | None = None
+    commands: list[TaskStep] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """A key for the stepper: done, now, failed, or empty for what is still to come."""
+        if self.step is None:
+            return ""
+        if self.step.state == TaskState.SUCCEEDED:
+            return "done"
+        return "now" if self.step.state == TaskState.RUNNING else "failed"
+
+    @property
+    def doing(self) -> str:
+        return DOING.get(self.name, self.name.capitalize())
+
+
+@dataclass
+class Progress:
+    phases: list[Phase]  # as they happened
+    stepper: list[Phase]  # the expected ones, with how far each is
+    done: int
+    total: int
+    doing: str
+
+
+def phases_of(steps: list[TaskStep]) -> list[Phase]:
+    phases: list[Phase] = []
+    for step in steps:
+        if step.argv is None:
+            phases.append(Phase(step.phase, step))
+        elif phases and phases[-1].name == step.phase:
+            phases[-1].commands.append(step)
+        else:  # before the first phase, or after a worker took over in the middle of one
+            phases.append(Phase(step.phase, None, [step]))
+    return phases
+
+
+def progress_of(task: Task) -> Progress:
+    """Reads ``task.steps.all()``: prefetch it for lists."""
+    phases = phases_of(list(task.steps.all()))
+    latest = {phase.name: phase for phase in phases if phase.step}
+    stepper = [latest.get(name, Phase(name)) for name in EXPECTED.get(TaskKind(task.kind), ())]
+    done = sum(phase.state == "done" for phase in stepper)
+    if task.state == TaskState.SUCCEEDED:
+        done = len(stepper)
+    running = [phase for phase in phases if phase.state == "now"]
+    waiting = "Waiting for a worker" if task.state == TaskState.QUEUED else "Working"
+    return Progress(phases, stepper, done, max(len(stepper), 1), running[-1].doing if running else waiting)

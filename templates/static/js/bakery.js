@@ -1,0 +1,11 @@
+import { startDialogs } from "./confirm.js";
+import { startLive } from "./live.js";
+import { startNavigation } from "./navigation.js";
+import { startTheme } from "./theme.js";
+import { startTimes } from "./times.js";
+
+startTheme();
+startNavigation();
+startDialogs();
+startTimes();
+startLive();

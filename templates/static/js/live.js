@@ -1,0 +1,107 @@
+// Parts that refresh: <… id="x" data-live="deployment:7 task" hx-get="…" hx-trigger="live">.
+// An event {topic, id} from /ws/events/ refreshes the parts that name "topic" or "topic:id". While there is no
+// websocket, every part is refreshed by polling; with one, now and then, since events may be lost.
+
+const POLL_WITHOUT_SOCKET = 4000;
+const LOOK_ANYWAY = 30000;
+const GATHER = 150; // events come in bursts: one refresh for all of a burst
+
+const waiting = new Set();
+let timer = 0;
+let socket = null;
+let attempts = 0;
+let lastLook = Date.now();
+const lookedAt = new Map(); // id of a part -> when it was asked for
+
+function refresh(parts) {
+  for (const part of parts) waiting.add(part.id);
+  if (waiting.size) timer ||= setTimeout(flush, GATHER);
+}
+
+function flush() {
+  timer = 0;
+  const ids = [...waiting];
+  waiting.clear();
+  for (const id of ids) {
+    const part = document.getElementById(id);
+    if (!part) continue;
+    if (part.classList.contains("htmx-request")) waiting.add(id); // after the one that is on its way
+    else if (document.visibilityState === "visible") {
+      lookedAt.set(id, Date.now());
+      htmx.trigger(part, "live");
+    }
+  }
+  if (waiting.size) timer = setTimeout(flush, GATHER);
+}
+
+function all() {
+  return document.querySelectorAll("[data-live]");
+}
+
+function onEvent({ topic, id }) {
+  refresh([...all()].filter((part) => part.dataset.live.split(" ").some((t) => t === topic || t === `${topic}:${id}`)));
+}
+
+function say(state) {
+  const sign = document.getElementById("connection");
+  if (!sign) return;
+  sign.hidden = false;
+  sign.dataset.state = state;
+  sign.firstElementChild.textContent = state === "live" ? "Live" : "Refreshing every few seconds";
+}
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/ws/events/`);
+  socket.addEventListener("open", () => {
+    if (attempts > 0) refresh(all()); // what happened while we were away
+    attempts = 0;
+    say("live");
+  });
+  socket.addEventListener("message", (message) => onEvent(JSON.parse(message.data)));
+  socket.addEventListener("close", () => {
+    attempts += 1;
+    say("polling");
+    setTimeout(connect, Math.min(1000 * 2 ** Math.min(attempts, 5), 20000) * (0.7 + 0.6 * Math.random()));
+  });
+}
+
+// A part that did not change is left as it is, so that nothing flickers, loses its focus or its selection.
+const last = new Map();
+const VARYING = /name="csrfmiddlewaretoken" value="[^"]*"|<time[^>]*>[^<]*<\/time>/g;
+
+function keepUnchanged(event) {
+  const { target, serverResponse, xhr } = event.detail;
+  if (!target?.dataset || !("live" in target.dataset) || xhr.status !== 200) return;
+  const { version } = target.dataset; // a part with something that must go on running, such as a log
+  if (version && serverResponse.includes(`data-version="${version}"`)) {
+    event.detail.shouldSwap = false;
+    return;
+  }
+  const text = serverResponse.replace(VARYING, (found) => (found.startsWith("<time") ? found.replace(/>[^<]*</, "><") : ""));
+  if (last.get(target.id) === text) event.detail.shouldSwap = false;
+  last.set(target.id, text);
+}
+
+// data-every="5": what changes without an event (figures of the host) is asked for every 5 seconds.
+function isDue(part) {
+  const every = Number(part.dataset.every) * 1000;
+  if (!every) return false;
+  if (!lookedAt.has(part.id)) lookedAt.set(part.id, Date.now());
+  return Date.now() - lookedAt.get(part.id) >= every;
+}
+
+export function startLive() {
+  if (!document.querySelector("[data-live]")) return;
+  document.addEventListener("htmx:beforeSwap", keepUnchanged);
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") refresh(all());
+  });
+  setInterval(() => {
+    const pause = socket?.readyState === WebSocket.OPEN ? LOOK_ANYWAY : POLL_WITHOUT_SOCKET;
+    const due = Date.now() - lastLook >= pause;
+    if (due) lastLook = Date.now();
+    refresh([...all()].filter((part) => due || isDue(part)));
+  }, 1000);
+  connect();
+}

@@ -1,0 +1,63 @@
+// Sidebar on narrow screens, menus, notices, copy buttons, the mark at the current deployment.
+
+function toggleSidebar(open) {
+  const sidebar = document.getElementById("sidebar");
+  if (!sidebar) return;
+  sidebar.toggleAttribute("data-open", open);
+  document.querySelector("[data-sidebar-backdrop]").toggleAttribute("data-open", open);
+  document.querySelector("[data-sidebar-toggle]").setAttribute("aria-expanded", String(open));
+  if (open) sidebar.querySelector("a").focus();
+}
+
+export function markCurrent() {
+  for (const link of document.querySelectorAll("#sidebar-deployments a")) {
+    const path = new URL(link.href).pathname;
+    const here = location.pathname === path || location.pathname.startsWith(`${path}/`);
+    if (here && /\/\d+$/.test(path)) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copy);
+  const label = button.querySelector("[data-copy-label]") ?? button;
+  const before = label.textContent;
+  try {
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+    label.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source); // no clipboard over plain HTTP: it is marked, ready for Ctrl-C
+    label.textContent = "Press Ctrl-C";
+  }
+  setTimeout(() => (label.textContent = before), 2000);
+}
+
+export function startNavigation() {
+  markCurrent();
+  document.addEventListener("htmx:afterSettle", markCurrent);
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    if (target.closest("[data-sidebar-toggle]")) toggleSidebar(!document.querySelector("#sidebar[data-open]"));
+    else if (target.closest("[data-sidebar-backdrop]")) toggleSidebar(false);
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(target)) menu.open = false;
+    }
+    target.closest("[data-dismiss]")?.closest("[data-notice]").remove();
+    const copying = target.closest("[data-copy]");
+    if (copying) copy(copying);
+  });
+  document.addEventListener("change", (event) => {
+    if ("submits" in event.target.dataset) event.target.form.requestSubmit();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (document.querySelector("#sidebar[data-open]")) {
+      toggleSidebar(false);
+      document.querySelector("[data-sidebar-toggle]").focus();
+    }
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+}
