@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from deployments.logs.collector import Collector
@@ -23,20 +22,9 @@ from infrastructure.runtime import Observation, ProcessState
 from infrastructure.secret import MASK
 from tests.integration.log_makers import make_release, make_slot, text_of
 from tests.integration.waiting import until
+from tests.integration.web_process import ROOT, environment
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def database_url() -> str:
-    place = connection.get_connection_params()
-    password = f":{place['password']}" if place.get("password") else ""
-    host = place.get("host", "")
-    name = place["dbname"]
-    user = place.get("user", "")
-    if host.startswith("/"):
-        return f"postgres://{user}{password}@{host.replace('/', '%2F')}:{place.get('port', 5432)}/{name}"
-    return f"postgres://{user}{password}@{host}:{place.get('port', 5432)}/{name}"
 
 
 @pytest.fixture
@@ -44,16 +32,8 @@ def collector(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
-        env = {
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": database_url(),
-            "REDIS_URL": settings.BAKERY.redis_url,
-            "SESSION_SECRET": settings.BAKERY.session_secret,
-            "ENCRYPTION_KEY": ",".join(settings.BAKERY.encryption_keys),
-            "BAKERY_DATA_DIR": str(tmp_path),
-        }
         argv = [sys.executable, "manage.py", "collect_logs"]
-        started.append(subprocess.Popen(argv, cwd=ROOT, env=env))
+        started.append(subprocess.Popen(argv, cwd=ROOT, env=environment(tmp_path)))
         return started[-1]
 
     yield start
@@ -150,7 +130,7 @@ def test_the_collector_says_what_it_sees_and_ends_the_log_of_a_process_that_is_g
     def observe(slot: Slot) -> Observation:
         return seen
 
-    with running(Collector(app.path.parent, observe, lambda: None)):
+    with InThread(Collector(app.path.parent, observe, lambda: None)):
         until(lambda: Slot.objects.get(pk=app.slot.pk).observed_state == "running")
         until(lambda: text_of(app.stream) == "hello\n")
         assert app.stream.ended_at is None
@@ -167,12 +147,10 @@ def test_the_collector_says_what_it_sees_and_ends_the_log_of_a_process_that_is_g
         assert app.stream.ended_at is None
 
 
-class running:
+class InThread:
     """A collector in a thread of the test, so that the test decides what is observed."""
 
     def __init__(self, collector: Collector) -> None:
-        import threading
-
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(collector,))
 
