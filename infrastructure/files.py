@@ -17,6 +17,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(name).replace(path)
+        sync_directory(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -28,6 +29,30 @@ def point_symlink(link: Path, target: str) -> None:
     beside.symlink_to(target)
     try:
         beside.replace(link)
+        sync_directory(link.parent)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def make_directory(path: Path, mode: int = 0o755) -> None:
+    """``mkdir -p``, and this mode whatever the caller's umask."""
+    path.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o7777 != mode:
+        path.chmod(mode)
+
+
+def read_if_there(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def sync_directory(path: Path) -> None:
+    """A rename survives a power cut only when its directory is written out as well (fsync(2))."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import grp
-import pwd
+import ipaddress
 import re
 from pathlib import Path
 
+from infrastructure.nginx.prefix import Prefix
 from infrastructure.routing import Route
 from infrastructure.values import Hostname
+from infrastructure.values import port as parsed_port
 
 TEMPLATES = Path(__file__).parent
 SAFE = re.compile(r"[A-Za-z0-9 ._:/@+-]*")  # what may be put into a template: nothing that ends or opens a directive
-UPSTREAM = re.compile(r"[0-9.]+:[0-9]+")
-NOBODY_HOME = "127.0.0.1:9"  # the discard port: a slot in which nothing has run yet
+HEADING = "# Written by Bakery: changes are lost. See infrastructure/nginx/.\n"
+OPEN_FILES = 65536
+BACKLOG = 4096  # a full one makes connect(2) on a unix socket fail at once, instead of waiting
+INCLUDE_SITES = "include ../sites/*.conf;"
+INCLUDE_CANDIDATES = "include ../candidate/*.conf;"
 
 
 def render(template: str, **values: object) -> str:
@@ -29,34 +33,99 @@ def render(template: str, **values: object) -> str:
 
 
 def base_config(
-    *, prefix: Path, run: Path, logs: Path, listen: str, token: str, user: str | None, workers: str = "auto"
+    prefix: Prefix,
+    *,
+    logs: Path,
+    user: str = "",
+    workers: str = "auto",
+    files: int = OPEN_FILES,
+    connections: int = 8192,
+    shutdown_seconds: int = 600,
 ) -> str:
-    """The main file. ``user``: whom the workers run as, when the master is root."""
-    text = render(
-        "nginx.conf.template", prefix=prefix, run=run, logs=logs, listen=listen, token=token, workers=workers, user="@"
+    """The main file. ``user``: account and group of the workers, when the master is root."""
+    directive = render("user.conf.template", user=user) if user else ""
+    return (
+        HEADING
+        + directive
+        + render(
+            "nginx.conf.template",
+            root=prefix.root,
+            logs=logs,
+            workers=workers,
+            files=int(files),
+            connections=int(connections),
+            shutdown_seconds=int(shutdown_seconds),
+            backlog=BACKLOG,
+        )
     )
-    return text.replace("@\n", f"user {user} {_group(user)};\n" if user else "\n", 1)
 
 
-def _group(user: str) -> str:
-    """The account's own group: Nginx would look for one of the account's name, which ``nobody`` has not everywhere."""
-    return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+def candidate_config(main: str) -> str:
+    """The main file, reading the sites from where a change is tested."""
+    return main.replace(INCLUDE_SITES, INCLUDE_CANDIDATES)
 
 
-def site_config(route: Route, *, run: Path, listen: str) -> str:
-    """One deployment's file: its edge server and its two slots. ``run`` is the deployment's own directory."""
-    shared = {"id": int(route.deployment_id), "run": run, "request_timeout": int(route.request_timeout)}
-    names = " ".join(Hostname(name) for name in route.hostnames)
-    parts = [
-        render("site.conf.template", listen=listen, hostnames=names, max_body_mb=int(route.max_body_mb), **shared)
-    ]
-    for slot, upstream in (("blue", route.blue_upstream), ("green", route.green_upstream)):
-        address = upstream or NOBODY_HOME
-        if not UPSTREAM.fullmatch(address):
-            raise ValueError(f"Not an upstream: {address[:80]!r}")
-        parts.append(render("slot.conf.template", slot=slot, upstream=address, **shared))
-    return "\n".join(parts)
+def listen_config(prefix: Prefix, *, http_port: int, ipv6: bool) -> str:
+    """Where every edge server listens: visitors' addresses, and Bakery's own socket."""
+    addresses = [str(parsed_port(http_port))]
+    if ipv6:
+        addresses.append(f"[::]:{parsed_port(http_port)}")
+    addresses.append(f"unix:{prefix.edge_socket}")
+    return HEADING + "".join(f"listen {address};\n" for address in addresses)
 
 
 def generation_config(number: int) -> str:
-    return f'location = /generation {{ default_type text/plain; return 200 "{int(number)}"; }}\n'
+    return f'location = /generation {{ return 200 "{int(number)}"; }}\n'
+
+
+def generation_in(text: str) -> int:
+    match = re.search(r'return 200 "([0-9]+)"', text)
+    return int(match[1]) if match else 0
+
+
+def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
+    """One deployment's file: its edge server and its two slots. Everything in ``route`` is parsed once more here:
+    a value that is none of its kind is a ``ValueError`` and reaches no file."""
+    number = deployment_id(route.deployment_id)
+    timeout = _within(route.request_timeout, 1, 86400)
+    run = prefix.of(number)
+    parts = [HEADING]
+    names = [Hostname(name) for name in route.hostnames]
+    if names:
+        parts.append(
+            render(
+                "edge.conf.template",
+                id=number,
+                run=run,
+                hostnames=" ".join(names),
+                access_log=logs / "access.json",
+                max_body_mb=_within(route.max_body_mb, 1, 102_400),
+                outer_timeout=timeout + 5,  # the slot gives up first: it knows which release was too slow
+            )
+        )
+    for slot, upstream in (("blue", route.blue_upstream), ("green", route.green_upstream)):
+        answer = "return 503"
+        if upstream:
+            parts.append(render("upstream.conf.template", id=number, slot=slot, upstream=_upstream(upstream)))
+            answer = f"proxy_pass http://bakery_{number}_{slot}"
+        parts.append(
+            render("slot.conf.template", id=number, run=run, slot=slot, answer=answer, timeout=timeout, backlog=BACKLOG)
+        )
+    return "\n".join(parts)
+
+
+def deployment_id(number: int) -> int:
+    return _within(number, 1, 9_999_999)
+
+
+def _within(number: int, low: int, high: int) -> int:
+    value = int(number)
+    if not low <= value <= high:
+        raise ValueError(f"{value} is not within {low} and {high}.")
+    return value
+
+
+def _upstream(text: str) -> str:
+    """``address:port`` with a literal IPv4 address: a name would be looked up once, and then for ever."""
+    address, _, number = text.rpartition(":")
+    return f"{ipaddress.IPv4Address(address)}:{parsed_port(number)}"

@@ -1,36 +1,67 @@
-"""Bakery's own pages, in place of a site that cannot answer. Plain files: a new state needs no reload."""
+"""Bakery's own pages, in place of a site that cannot answer. Plain files: a new state needs no reload.
+
+Visitors read them: nothing but the deployment's name and what it is doing stands in them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 
-# key -> (heading, what a visitor is told)
+STATUSES = (502, 503, 504)
+
+
+@dataclass(frozen=True)
+class State:
+    heading: str
+    text: str
+    refresh: bool = False  # it will pass: the page looks again by itself
+
+
 STATES = {
-    "never": ("Nothing here yet", "This site has not been deployed yet."),
-    "deploying": ("Back in a moment", "A new version is being put in place."),
-    "stopped": ("Stopped", "This site was stopped by its owner."),
-    "failed": ("Nothing here yet", "The first deploy did not succeed."),
-    "crashed": ("Not answering", "The application ended and could not be kept running."),
-    "unavailable": ("Not answering", "The application does not answer right now. Please try again in a moment."),
+    "never": State("Nothing here yet", "This site has not been deployed yet."),
+    "deploying": State("Back in a moment", "A new version is being put in place.", refresh=True),
+    "starting": State("Back in a moment", "The application is starting.", refresh=True),
+    "stopped": State("Stopped", "This site was stopped by the people who run it."),
+    "failed": State("Nothing here yet", "The last deploy did not succeed, and there is no version to show."),
+    "crashed": State("Not answering", "The application ended and could not be kept running."),
+    "unavailable": State(
+        "Not answering", "The application does not answer right now. Try again in a moment.", refresh=True
+    ),
+    "unknown": State("Not answering", "It is not known what this application is doing. Try again in a moment."),
 }
-UNKNOWN = ("Unknown site", "No application on this server has this name.")
+TOO_SLOW = State("No answer in time", "The application is running, but took too long over this request.")
+NO_SUCH_SITE = State("Unknown site", "No deployment on this server has this name.")
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex"><title>{heading}</title><style>
-:root{{color-scheme:light dark}}
-body{{margin:0;min-height:100vh;display:grid;place-items:center;font:16px/1.5 system-ui,sans-serif;
-background:light-dark(#faf9f7,#16151a);color:light-dark(#26231f,#ece9e4)}}
-main{{max-width:26rem;padding:2rem;text-align:center}}h1{{font-size:1.5rem;margin:0 0 .5rem}}
-p{{margin:0;opacity:.75}}small{{display:block;margin-top:2rem;opacity:.55}}
-</style></head><body><main><h1>{heading}</h1><p>{text}</p><small>{name}</small></main></body></html>
+<meta name="robots" content="noindex"><meta name="color-scheme" content="light dark">{refresh}
+<title>{heading}</title><style>
+:root{{--ground:#faf9f7;--ink:#26231f;--faint:#6b665e;--rule:#e2ded6}}
+@media (prefers-color-scheme:dark){{:root{{--ground:#16151a;--ink:#ece9e4;--faint:#9c978e;--rule:#34323a}}}}
+body{{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--ground);color:var(--ink);
+font:16px/1.5 system-ui,sans-serif}}
+main{{max-width:26rem;padding:2rem;text-align:center}}h1{{font-size:1.5rem;margin:0 0 .5rem}}p{{margin:0}}
+footer{{margin-top:2rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--faint);font-size:.875rem;
+overflow-wrap:anywhere}}
+</style></head><body><main><h1>{heading}</h1><p>{text}</p><footer>{name} · {status}</footer></main></body></html>
 """
 
 
-def state_page(name: str, state: str) -> str:
-    heading, text = STATES[state]
-    return PAGE.format(heading=escape(heading), text=escape(text), name=escape(name))
+def state_page(name: str, state: str, status: int) -> str:
+    """What a visitor reads with this status while the deployment is in ``state``, a key of ``STATES``."""
+    shown = STATES[state]
+    if status == 504 and state in ("unavailable", "unknown"):
+        shown = TOO_SLOW
+    return _page(shown, name, status)
 
 
 def unknown_page() -> str:
-    return PAGE.format(heading=UNKNOWN[0], text=UNKNOWN[1], name="Bakery")
+    return _page(NO_SUCH_SITE, "Bakery", 404)
+
+
+def _page(state: State, name: str, status: int) -> str:
+    refresh = '<meta http-equiv="refresh" content="5">' if state.refresh else ""
+    return PAGE.format(
+        heading=escape(state.heading), text=escape(state.text), name=escape(name), status=status, refresh=refresh
+    )

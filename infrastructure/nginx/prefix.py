@@ -1,0 +1,101 @@
+"""Where everything of one Nginx instance lies. Nginx is started with ``-p`` on the root of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SLOTS = ("blue", "green")
+LONGEST_SOCKET = 107  # bytes of sun_path, without its NUL (unix(7))
+
+
+@dataclass(frozen=True)
+class Prefix:
+    root: Path
+
+    @property
+    def configuration(self) -> Path:
+        return self.root / "conf" / "nginx.conf"
+
+    @property
+    def candidate(self) -> Path:
+        """The configuration that ``nginx -t`` sees: the main one, with ``candidate/`` in place of ``sites/``."""
+        return self.root / "conf" / "candidate.conf"
+
+    @property
+    def generation(self) -> Path:
+        return self.root / "conf" / "generation.conf"
+
+    @property
+    def libraries(self) -> Path:
+        """Holds the LD_LIBRARY_PATH of an Nginx that was unpacked beside the system's libraries, or is not there."""
+        return self.root / "conf" / "libraries"
+
+    @property
+    def sites(self) -> Path:
+        return self.root / "sites"
+
+    @property
+    def candidate_sites(self) -> Path:
+        return self.root / "candidate"
+
+    @property
+    def pid(self) -> Path:
+        return self.root / "nginx.pid"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "apply.lock"
+
+    @property
+    def pages(self) -> Path:
+        return self.root / "pages"
+
+    @property
+    def temp(self) -> Path:
+        return self.root / "temp"
+
+    @property
+    def control(self) -> Path:
+        """Only Bakery's own account may enter: its sockets answer what no visitor is to see."""
+        return self.root / "control"
+
+    @property
+    def control_socket(self) -> Path:
+        """Answers with the generation that runs."""
+        return self.control / "control.sock"
+
+    @property
+    def edge_socket(self) -> Path:
+        """The edge once more, as visitors see it, but with the release named in a header."""
+        return self.control / "edge.sock"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def off_socket(self) -> Path:
+        """Serves the page of a deployment that is not to run."""
+        return self.run / "off.sock"
+
+    def site(self, deployment_id: int) -> Path:
+        return self.sites / f"{deployment_id}.conf"
+
+    def of(self, deployment_id: int) -> Path:
+        return self.run / str(deployment_id)
+
+    def live(self, deployment_id: int) -> Path:
+        return self.of(deployment_id) / "live.sock"
+
+    def socket(self, deployment_id: int, slot: str) -> Path:
+        return self.of(deployment_id) / f"{slot}.sock"
+
+    def release_link(self, deployment_id: int, slot: str) -> Path:
+        return self.of(deployment_id) / f"{slot}.release"
+
+    def releases(self, deployment_id: int) -> Path:
+        return self.of(deployment_id) / "releases"
+
+    def deployment_pages(self, deployment_id: int) -> Path:
+        return self.of(deployment_id) / "pages"
