@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infrastructure.nginx import pages
+from infrastructure.nginx.config import (
+    base_config,
+    candidate_config,
+    generation_config,
+    generation_in,
+    listen_config,
+    site_config,
+)
+from infrastructure.nginx.prefix import Prefix
+from infrastructure.routing import Route
+
+PREFIX = Prefix(Path("/data/nginx"))
+LOGS = Path("/data/logs")
+ROUTE = Route(7, "shop", ("shop.localhost",), "127.0.0.1:20000", "127.0.0.1:20001")
+HOSTILE = [
+    "a;b",
+    "a b",
+    "a\nb",
+    "a}b",
+    "a{b",
+    "$(id)",
+    "a'b",
+    'a"b',
+    "a\0b",
+    "../etc",
+    "%",
+    "#",
+    "a|b",
+    "a\\b",
+    "-a",
+    "~^.*$",
+    "*",
+]
+
+
+def site(route: Route) -> str:
+    return site_config(PREFIX, route, logs=LOGS)
+
+
+def directives(text: str, name: str) -> list[str]:
+    return re.findall(rf"^\s*{name} (.+);$", text, re.MULTILINE)
+
+
+def test_visitors_are_sent_to_the_link_and_each_slot_to_its_own_upstream() -> None:
+    text = site(ROUTE)
+    assert directives(text, "server_name") == ["shop.localhost"]
+    assert directives(text, "proxy_pass") == [
+        "http://unix:/data/nginx/run/7/live.sock:",
+        "http://bakery_7_blue",
+        "http://bakery_7_green",
+    ]
+    assert directives(text, "server") == ["127.0.0.1:20000", "127.0.0.1:20001"]
+    assert directives(text, "listen") == [
+        "unix:/data/nginx/run/7/blue.sock backlog=4096",
+        "unix:/data/nginx/run/7/green.sock backlog=4096",
+    ]
+
+
+def test_a_slot_in_which_nothing_has_run_answers_503_and_has_no_upstream() -> None:
+    text = site(replace(ROUTE, green_upstream=""))
+    assert "upstream bakery_7_green" not in text
+    assert directives(text, "return") == ["503"]
+
+
+def test_a_deployment_without_host_names_has_no_edge() -> None:
+    assert "server_name" not in site(replace(ROUTE, hostnames=()))
+
+
+def test_time_and_body_limits_are_the_deployments_own() -> None:
+    text = site(replace(ROUTE, request_timeout=90, max_body_mb=5))
+    assert directives(text, "proxy_read_timeout") == ["95s", "90s", "90s"]
+    assert directives(text, "client_max_body_size") == ["5m", "0", "0"]
+
+
+@pytest.mark.parametrize("bad", HOSTILE)
+@pytest.mark.parametrize("field", ["hostnames", "blue_upstream", "green_upstream"])
+def test_a_hostile_value_is_refused(field: str, bad: str) -> None:
+    with pytest.raises(ValueError):
+        site(replace(ROUTE, **{field: (bad,) if field == "hostnames" else f"{bad}:80"}))
+
+
+@pytest.mark.parametrize(
+    "upstream", ["localhost:80", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:70000", "unix:/run/x", ":80"]
+)
+def test_an_upstream_is_a_literal_address_with_a_port(upstream: str) -> None:
+    with pytest.raises(ValueError):
+        site(replace(ROUTE, blue_upstream=upstream))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"deployment_id": 0}, {"deployment_id": -1}, {"request_timeout": 0}, {"max_body_mb": 0}]
+)
+def test_numbers_stay_within_their_bounds(changes: dict[str, int]) -> None:
+    with pytest.raises(ValueError):
+        site(replace(ROUTE, **changes))
+
+
+@given(st.text(max_size=40))
+def test_no_host_name_adds_a_directive(text: str) -> None:
+    try:
+        rendered = site(replace(ROUTE, hostnames=(text,)))
+    except ValueError:
+        return
+    plain = site(ROUTE)
+    assert [rendered.count(sign) for sign in ";{}\n#'\""] == [plain.count(sign) for sign in ";{}\n#'\""]
+
+
+@given(st.text(max_size=40))
+def test_the_name_of_a_deployment_reaches_no_configuration(text: str) -> None:
+    assert site(replace(ROUTE, name=text)) == site(ROUTE)
+
+
+def test_a_prefix_that_would_end_a_directive_is_refused() -> None:
+    with pytest.raises(ValueError):
+        base_config(Prefix(Path("/data;include /etc/passwd")), logs=LOGS)
+
+
+def test_workers_drop_to_an_account_only_where_there_is_one() -> None:
+    assert directives(base_config(PREFIX, logs=LOGS, user="nobody nogroup"), "user") == ["nobody nogroup"]
+    assert directives(base_config(PREFIX, logs=LOGS), "user") == []
+
+
+def test_a_request_is_never_sent_twice() -> None:
+    assert directives(base_config(PREFIX, logs=LOGS), "proxy_next_upstream") == ["off"]
+    assert directives(site(ROUTE), "proxy_next_upstream") == []
+
+
+def test_a_candidate_differs_from_what_runs_in_its_sites_alone() -> None:
+    main = base_config(PREFIX, logs=LOGS)
+    assert directives(main, "include")[-1] == "../sites/*.conf"
+    assert candidate_config(main) == main.replace("../sites/", "../candidate/") != main
+
+
+def test_every_edge_listens_for_visitors_and_on_bakerys_own_socket() -> None:
+    both = listen_config(PREFIX, http_port=8080, ipv6=True)
+    assert directives(both, "listen") == ["8080", "[::]:8080", "unix:/data/nginx/control/edge.sock"]
+    assert "[::]" not in listen_config(PREFIX, http_port=8080, ipv6=False)
+
+
+def test_a_generation_reads_back() -> None:
+    assert generation_in(generation_config(41)) == 41
+    assert generation_in("") == 0
+
+
+@pytest.mark.parametrize("state", sorted(pages.STATES))
+@pytest.mark.parametrize("status", pages.STATUSES)
+def test_a_page_is_whole_in_itself_and_escapes_the_name(state: str, status: int) -> None:
+    page = pages.state_page('<script>alert("x")</script>', state, status)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "src=" not in page
+    assert "href=" not in page
+    assert "url(" not in page
+    assert "prefers-color-scheme:dark" in page
+
+
+def test_a_request_that_took_too_long_is_not_called_down() -> None:
+    assert "took too long" in pages.state_page("shop", "unavailable", 504)
+    assert "Stopped" in pages.state_page("shop", "stopped", 504)
