@@ -64,8 +64,8 @@ class EncryptedField(SecretColumn):
     """A column that holds a Fernet token and gives a ``Secret``."""
 
     # What django-stubs look for: it takes a Secret or a text, it gives a Secret.
-    _pyi_private_set_type: Secret | str
-    _pyi_private_get_type: Secret
+    _pyi_private_set_type: Secret | str  # type: ignore[assignment]
+    _pyi_private_get_type: Secret  # type: ignore[assignment]
 
     def from_db_value(self, value: str | None, *_: Any) -> StoredSecret | None:
         return None if value is None else StoredSecret(value)
