@@ -15,7 +15,7 @@ urlpatterns = [
     path("activity/<int:pk>", views.task, name="task"),
     path("auth/", include("accounts.urls")),
     path("api/", include("bakery.api_urls")),
-    path("deployments", include("deployments.urls")),
+    path("", include("deployments.urls")),
     path("streams/", include("deployments.log_urls")),
     # The admin has a sign-in of its own, which knows nothing of ours: throttling, roles, where to go next.
     path("admin/login/", views.admin_login, name="admin-login"),
