@@ -20,19 +20,20 @@ COMMANDS = ("build_command", "start_command", "pre_deploy_command")
 
 LABELS = {
     "base_directory": "Base directory",
-    "blue_green": "Blue-green: start the new release beside the old one",
+    "pre_deploy_command": "Pre-deploy command",
+    "blue_green": "Blue-green",
     "one_writer": "One writer at a time",
     "health_path": "Health path",
-    "memory_mb": "Memory of the app, MiB",
-    "cpu_percent": "CPU of the app, % of a core",
+    "probe_timeout": "Time to answer, seconds",
+    "drain_seconds": "Drain time, seconds",
+    "grace_seconds": "Grace time, seconds",
+    "watch_seconds": "Watch time, seconds",
+    "memory_mb": "Memory, MiB",
+    "cpu_percent": "CPU, per cent of one core",
     "max_processes": "Processes and threads",
     "build_memory_mb": "Memory of a build, MiB",
-    "build_timeout": "Time for a build, s",
-    "probe_timeout": "Time to answer, s",
-    "drain_seconds": "Drain, s",
-    "grace_seconds": "Grace, s",
-    "watch_seconds": "Watch, s",
-    "request_timeout": "Request timeout, s",
+    "build_timeout": "Time for a build, seconds",
+    "request_timeout": "Request timeout, seconds",
     "max_body_mb": "Largest request body, MiB",
 }
 HELP = {
@@ -42,8 +43,25 @@ HELP = {
     "base_directory": "Where the app is in the repository, for monorepos. Empty: the root.",
     "build_command": "Empty: bun run build, where there is such a script; the Dockerfile decides for Docker.",
     "start_command": "Empty: bun run start; the image's own command for Docker.",
+    "probe_timeout": "How long a new release may take until it answers.",
+    "drain_seconds": "How long the old release may finish its requests.",
+    "grace_seconds": "Between SIGTERM and SIGKILL.",
+    "watch_seconds": "How long a new release is watched. When it dies, the old one comes back.",
+    "memory_mb": "The app is ended when it takes more.",
     "cpu_percent": "100 is one whole core.",
+    "max_processes": "",
+    "build_memory_mb": "",
+    "build_timeout": "",
+    "request_timeout": "How long Nginx waits for the app between two reads.",
+    "max_body_mb": "Uploads that are larger are refused.",
 }
+
+
+def label_of(change: str) -> str:
+    """What ``not_live_yet`` names (``memory mb``, ``env API_KEY``) in the words of the form."""
+    if change.startswith("env "):
+        return change.removeprefix("env ")
+    return LABELS.get(change.replace(" ", "_"), change.capitalize()).split(",")[0]
 
 
 class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -131,7 +149,7 @@ class VariableForm(forms.Form):
     value = forms.CharField(
         required=False,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.Textarea(attrs={"class": "one-line", "rows": 1, "spellcheck": "false", "autocomplete": "off"}),
     )
     build_time = forms.BooleanField(
         required=False, initial=True, label="Build", help_text=EnvVar._meta.get_field("build_time").help_text

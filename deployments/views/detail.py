@@ -12,6 +12,7 @@ from bakery.pages import Context, render_page
 from bakery.permissions import access_deployment, access_release, requires
 from bakery.progress import progress_of
 from bakery.roles import Action
+from deployments.forms import label_of
 from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
 from deployments.services.releases import can_roll_back_to
 from deployments.services.settings import not_live_yet
@@ -53,9 +54,10 @@ def page_of(request: HttpRequest, pk: int, tab: str) -> tuple[Deployment, Contex
 def _changed(deployment: Deployment) -> Context:
     """What is not live yet. A secret that cannot be decrypted must not take the page away that says so."""
     try:
-        return {"changed": [] if deployment.deleting else not_live_yet(deployment)}
+        changed = [] if deployment.deleting else not_live_yet(deployment)
     except Problem as problem:
         return {"changed": [], "problem": problem}
+    return {"changed": changed, "changed_labels": [label_of(change) for change in changed]}
 
 
 def build_log_of(release: Release | None) -> LogStream | None:
