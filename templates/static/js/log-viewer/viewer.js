@@ -49,8 +49,9 @@ export class Viewer {
     if (this.listening) return;
     this.listening = true;
     this.window.onScroll = (upwards) => {
-      if (upwards) this.#follow(false);
-      else if (this.window.isAtEnd()) this.#follow(true);
+      // At the end it also moves up by itself, when the frame grows.
+      if (this.window.isAtEnd()) this.#follow(true);
+      else if (upwards) this.#follow(false);
     };
     this.find("follow").addEventListener("click", () => this.#follow(!this.window.following));
     this.find("unseen").addEventListener("click", () => this.#follow(true));
