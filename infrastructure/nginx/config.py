@@ -128,4 +128,7 @@ def _within(number: int, low: int, high: int) -> int:
 def _upstream(text: str) -> str:
     """``address:port`` with a literal IPv4 address: a name would be looked up once, and then for ever."""
     address, _, number = text.rpartition(":")
-    return f"{ipaddress.IPv4Address(address)}:{parsed_port(number)}"
+    try:
+        return f"{ipaddress.IPv4Address(address)}:{parsed_port(number)}"
+    except ValueError:
+        raise ValueError(f"Not an upstream: {text[:80]!r}") from None

@@ -97,8 +97,8 @@ class Master:
                 lines = file.read(1024 * 1024).decode("utf-8", "replace").splitlines()
         except OSError:
             return ""
-        # “still could not bind” and its like come after several tries; one [emerg] alone may be one of those.
-        return next((line[-500:] for line in reversed(lines) if "[emerg]" in line and "try again" not in line), "")
+        # A port that is taken is tried five times; only “still could not bind()” is the end of it.
+        return next((line[-500:] for line in reversed(lines) if "[emerg]" in line and "bind() to" not in line), "")
 
 
 def accepting_workers(master: int) -> set[int]:

@@ -1,0 +1,105 @@
+"""A private Nginx and releases for it to send requests to, started and ended by whoever measures or tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infrastructure.nginx.router import NginxRouter
+from infrastructure.routing import Route
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 15.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def nginx_binary() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+@dataclass
+class Release:
+    """An app in a process of its own."""
+
+    name: str
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def upstream(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> Release:
+        argv = [sys.executable, "-m", "benchmarks.switching.app", str(self.port), self.name]
+        self.process = subprocess.Popen(argv, cwd=ROOT)
+        deadline = time.monotonic() + START_SECONDS
+        while not accepts(self.port):
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise RuntimeError(f"The release {self.name} did not start on port {self.port}.")
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass
+class PrivateNginx:
+    """Nginx with a prefix of its own, started with Bakery's own configuration and launcher."""
+
+    root: Path
+    http_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.binary = nginx_binary() or "nginx"
+        self.router = NginxRouter(
+            prefix=self.root / "nginx", nginx_binary=self.binary, http_port=self.http_port, logs_dir=self.root / "logs"
+        )
+
+    def start(self) -> PrivateNginx:
+        self.router.prepare("nobody" if os.geteuid() == 0 else None)
+        prefix = self.router.prefix
+        argv = [
+            sys.executable,
+            "-m",
+            "infrastructure.nginx.start",
+            self.binary,
+            str(prefix.root),
+            str(prefix.configuration),
+        ]
+        self.process = subprocess.Popen(argv, cwd=ROOT)
+        self.router.master.wait_until_running()
+        return self
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(10)
+            self.process = None
+
+    def route(self, blue: Release, green: Release, **changes: int) -> Route:
+        return Route(1, "shop", ("shop.localhost",), blue.upstream, green.upstream, **changes)
