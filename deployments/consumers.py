@@ -18,11 +18,11 @@ from django.db import Error
 
 from bakery.live_access import may_still
 from bakery.roles import Action
-from deployments.logs.reading import Chunk, chunks_after, cut_of, in_reader
+from deployments.logs.looking import WINDOW, line_after, look
+from deployments.logs.reading import Chunk, in_reader
 from deployments.logs.wake import group_of
-from deployments.models import LogChunk, LogStream
+from deployments.models import LogStream
 
-WINDOW = 8  # unacknowledged frames
 LOOK_SECONDS = 2.0
 IDLE_SECONDS = 10.0  # after so long without a frame an empty one shows the browser that the connection is alive
 RECHECK_SECONDS = 5.0  # how long a signed-out or demoted person may go on reading
@@ -68,7 +68,7 @@ class LogConsumer(AsyncWebsocketConsumer):
         self.stream_id = int(self.scope["url_route"]["kwargs"]["stream_id"])
         after = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", ["0"])[0]
         self.last_seq = int(after) if after.isdecimal() and len(after) < 16 else 0
-        self.next_line: int | None = None  # unknown until the first chunk after ``last_seq`` was looked at
+        self.next_line: int | None = None  # where the next chunk begins, if no line is missing
         self.unacknowledged: list[int] = []
         self.changed = asyncio.Event()
         self.pump: asyncio.Task[None] | None = None
@@ -110,25 +110,28 @@ class LogConsumer(AsyncWebsocketConsumer):
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         checked = sent = loop.time()
+        self.next_line = await in_reader(line_after)(self.stream_id, self.last_seq)
         while True:
             self.changed.clear()
-            room = WINDOW - len(self.unacknowledged)
             if loop.time() - checked > RECHECK_SECONDS:
                 checked = loop.time()
                 if not await in_reader(self._may_read)():
                     await self.close(NO_ACCESS)
                     return
-            chunks, line_count, ended = await in_reader(self._look)(room)
-            for chunk in chunks:
-                await self._send_chunk(chunk)
-            if chunks:
-                sent = loop.time()
-                if len(chunks) == room:
-                    continue
-            elif ended and room:
-                await self._send_end(line_count)
-                return
-            elif loop.time() - sent > IDLE_SECONDS:
+            room = WINDOW - len(self.unacknowledged)
+            # A few frames at a time cost less than each alone, so the viewer first acknowledges some of them.
+            if room >= WINDOW // 2:
+                seen = await look(self.stream_id, self.last_seq)
+                for chunk in seen.chunks[:room]:
+                    await self._send_chunk(chunk)
+                if seen.chunks:
+                    sent = loop.time()
+                    if len(seen.chunks) >= room:
+                        self.changed.set()  # there may be more
+                elif seen.ended:
+                    await self._send_end(seen.line_count)
+                    return
+            if loop.time() - sent > IDLE_SECONDS:
                 sent = loop.time()
                 await self._send_frame({"type": "idle"})
             with contextlib.suppress(asyncio.TimeoutError):
@@ -165,23 +168,3 @@ class LogConsumer(AsyncWebsocketConsumer):
     def _may_read(self) -> bool:
         user = may_still(self.scope, self.action)
         return user is not None and LogStream.objects.visible_to(user).filter(pk=self.stream_id).exists()
-
-    def _look(self, room: int) -> tuple[list[Chunk], int, bool]:
-        """New chunks, how many lines the stream has, whether it has ended. The end is looked at first: a chunk
-        that comes in between is then sent, and the end said the next time."""
-        stream = LogStream.objects.only("line_count", "ended_at").get(pk=self.stream_id)
-        if self.next_line is None:
-            self.next_line = self._line_after(self.last_seq)
-        chunks = chunks_after(self.stream_id, self.last_seq, room) if room else []
-        return chunks, stream.line_count, stream.ended_at is not None
-
-    def _line_after(self, seq: int) -> int | None:
-        """The number of the line that follows chunk ``seq``: where the cut begins when that chunk was cut out."""
-        if not seq:
-            return 0
-        found = LogChunk.objects.filter(stream_id=self.stream_id, seq=seq).values("first_line", "line_count").first()
-        if found:
-            line: int = found["first_line"] + found["line_count"]
-            return line
-        cut = cut_of(LogStream.objects.get(pk=self.stream_id))
-        return cut["first_line"] if cut else None
