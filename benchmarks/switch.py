@@ -10,17 +10,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.switching.host import PrivateNginx, free_port, nginx_binary
 from benchmarks.switching.measure import Measured, measure
 from benchmarks.switching.ways import HOST, Naive, ReloadAndWait, Renamed, Way
+from infrastructure.nginx.master import Master, accepting_workers
 from infrastructure.routing import Route
 
 WRK_SECONDS = 5
@@ -47,8 +50,14 @@ def run_way(kind: str, switches: int, clients: int, long_seconds: float) -> Meas
             nginx.stop()
 
 
-def throughput() -> dict[str, float] | None:
-    """Requests per second of an app that does nothing, over one hop and over Bakery's two."""
+@dataclass(frozen=True)
+class Speed:
+    requests_per_second: float
+    cpu_microseconds: float  # of Nginx's workers, per request: steadier than the speed on a busy machine
+
+
+def throughput() -> dict[str, Speed] | None:
+    """What an app that does nothing costs over one hop, and over Bakery's two."""
     wrk = shutil.which("wrk")
     if wrk is None:
         return None
@@ -62,19 +71,33 @@ def throughput() -> dict[str, float] | None:
             router.switch(1, "blue", 1)
             with router.applier.lock():
                 router.applier.replace({router.prefix.sites / "direct.conf": text})
-            figures = {"one hop (no link to rename)": 0.0, "Bakery's two hops": 0.0}
-            for way, host in zip(figures, ("direct.localhost", HOST), strict=True):
-                argv = [wrk, "-t2", "-c16", f"-d{WRK_SECONDS}s", "-H", f"Host: {host}"]
-                done = subprocess.run(
-                    [*argv, f"http://127.0.0.1:{nginx.http_port}/"], capture_output=True, text=True, timeout=60
-                )
-                found = re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout)
-                if found is None or "Non-2xx" in done.stdout:
-                    raise RuntimeError(f"wrk: {done.stdout}{done.stderr}")
-                figures[way] = float(found[1])
-            return figures
+            url = f"http://127.0.0.1:{nginx.http_port}/"
+            return {
+                "one hop (no link to rename)": _wrk(wrk, "direct.localhost", url, router.master),
+                "Bakery's two hops": _wrk(wrk, HOST, url, router.master),
+            }
         finally:
             nginx.stop()
+
+
+def _wrk(wrk: str, host: str, url: str, master: Master) -> Speed:
+    workers = accepting_workers(master.wait_until_running())
+    before = _cpu_seconds(workers)
+    argv = [wrk, "-t2", "-c16", f"-d{WRK_SECONDS}s", "-H", f"Host: {host}", url]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    speed, requests = re.search(r"Requests/sec:\s+([0-9.]+)", said), re.search(r"(\d+) requests in", said)
+    if speed is None or requests is None or "Non-2xx" in said:
+        raise RuntimeError(f"wrk: {said}")
+    return Speed(float(speed[1]), (_cpu_seconds(workers) - before) * 1e6 / int(requests[1]))
+
+
+def _cpu_seconds(pids: set[int]) -> float:
+    """User and system time so far (proc(5), fields 14 and 15)."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def figures_of(measured: Measured) -> dict[str, object]:
@@ -105,7 +128,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def report(results: list[Measured], speeds: dict[str, float] | None, switches: int, long_seconds: float) -> str:
+def report(results: list[Measured], speeds: dict[str, Speed] | None, switches: int, long_seconds: float) -> str:
     losses = [("way", "client", "requests", "lost", "how")]
     times = [("way", "requests/s", "last old answer", "old may end", f"{long_seconds:g} s request", "websocket")]
     for result in results:
@@ -130,9 +153,11 @@ def report(results: list[Measured], speeds: dict[str, float] | None, switches: i
     if speeds is None:
         parts.append("wrk is not on this machine, so the price of the second hop was not measured.")
     else:
-        best = max(speeds.values())
-        rows = [("an app that does nothing, wrk on 16 connections", "requests/s", "share")]
-        rows += [(way, f"{speed:,.0f}", f"{speed / best:.0%}") for way, speed in speeds.items()]
+        best = max(speed.requests_per_second for speed in speeds.values())
+        rows = [("an app that does nothing, wrk on 16 connections", "requests/s", "share", "Nginx's CPU per request")]
+        for way, speed in speeds.items():
+            share = f"{speed.requests_per_second / best:.0%}"
+            rows.append((way, f"{speed.requests_per_second:,.0f}", share, f"{speed.cpu_microseconds:.0f} µs"))
         parts.append(table(rows))
     return "\n\n".join(parts)
 
@@ -157,7 +182,8 @@ def main() -> int:
         results.append(run_way(kind, options.switches, options.clients, options.long))
     speeds = throughput()
     if options.json:
-        print(json.dumps({"ways": [figures_of(result) for result in results], "requests_per_second": speeds}, indent=2))
+        hops = {way: asdict(speed) for way, speed in (speeds or {}).items()}
+        print(json.dumps({"ways": [figures_of(result) for result in results], "hops": hops}, indent=2))
     else:
         print(report(results, speeds, options.switches, options.long))
     return 1 if results[-1].load.lost else 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pwd
+
 from infrastructure.nginx.router import NginxRouter
 from infrastructure.quickstart.layout import Account, Layout
 from infrastructure.quickstart.programs import Program
 
 
 def prepare(layout: Layout, program: Program, http_port: int, account: Account | None) -> None:
-    """Write what Nginx starts with. As root its workers run under the servers' account."""
+    """Write what Nginx starts with. As root its workers get an account that owns nothing: not PostgreSQL's."""
     router = NginxRouter(
         prefix=layout.nginx,
         nginx_binary=str(program.path),
@@ -16,4 +18,9 @@ def prepare(layout: Layout, program: Program, http_port: int, account: Account |
         logs_dir=layout.logs,
         libraries=program.libraries,
     )
-    router.prepare(account.name if account else None)
+    router.prepare(_workers_account() if account else None)
+
+
+def _workers_account() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("www-data", "nobody") if name in known)
