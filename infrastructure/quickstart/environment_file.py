@@ -113,7 +113,7 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "ENCRYPTION_KEY": old.get("ENCRYPTION_KEY") or base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "BAKERY_HOST": old.get("BAKERY_HOST") or "127.0.0.1",
         "BAKERY_PORT": str(options.port),
-        "BAKERY_BASE_URL": f"http://localhost:{options.port}",
+        "BAKERY_BASE_URL": _base_url(old.get("BAKERY_BASE_URL", ""), options.port),
         "BAKERY_HTTP_PORT": str(options.http_port),
         "BAKERY_APPS_DOMAIN": old.get("BAKERY_APPS_DOMAIN") or "localhost",
         "BAKERY_DATA_DIR": str(layout.data),
@@ -126,3 +126,8 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "BAKERY_BUN": str(programs.bun) if programs.bun else "bun",
         "BAKERY_ALLOW_FILE_REPOSITORIES": "true",  # whoever starts a quickstart owns the machine's files anyway
     }
+
+
+def _base_url(old: str, port: int) -> str:
+    """One that a person has set (a reverse proxy in front) stays."""
+    return old if old and not old.startswith("http://localhost:") else f"http://localhost:{port}"

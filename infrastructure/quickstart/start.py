@@ -67,7 +67,7 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
             postgres.prepare(place, tools.postgres, reached, account, runner)
     redis_server.prepare(place, reached, account)
     nginx.prepare(place, tools.nginx, options.http_port, account)
-    all_programs = supervisord.programs(place, tools, reached, account, PYTHON, options.port)
+    all_programs = supervisord.programs(place, tools, reached, account, PYTHON, (values["BAKERY_HOST"], options.port))
     files = supervisord.file_limit()
     place.supervisord_conf.write_text(
         supervisord.configuration(place, all_programs, is_root=account is not None, files=files)

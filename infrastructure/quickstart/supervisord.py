@@ -31,7 +31,7 @@ class Program:
 
 
 def programs(
-    layout: Layout, tools: Tools, reached: Services, account: Account | None, python: Path, port: int
+    layout: Layout, tools: Tools, reached: Services, account: Account | None, python: Path, listen: tuple[str, int]
 ) -> list[Program]:
     runtime = {"BAKERY_ENV_FILE": str(layout.environment_file), "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
 
@@ -77,7 +77,7 @@ def programs(
             stop_seconds=5,
             children_too=False,  # a group-wide QUIT would reach workers that the master is already ending
         ),
-        bakery("web", "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "bakery.asgi:application", stop_seconds=5),
+        bakery("web", "-m", "daphne", "-b", listen[0], "-p", str(listen[1]), "bakery.asgi:application", stop_seconds=5),
         bakery("worker-deploys", "-m", "bakery.worker", "deploys", "4"),
         bakery("worker-housekeeping", "-m", "bakery.worker", "housekeeping", "2", "--beat"),
         bakery("collector", "manage.py", "collect_logs"),
