@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.doctor.finding import Finding, ok, warning, wrong
+from bakery.doctor.finding import Finding, ok, wrong
 from bakery.environment import Environment
 from infrastructure.errors import Problem
 from infrastructure.runner import SAFE_PATH, Command, Runner
@@ -25,13 +25,20 @@ class Need:
     version_argument: str
     purpose: str
     mend: str
-    optional: bool = False
+    libraries: str = ""  # LD_LIBRARY_PATH
 
 
 def needs(bakery: Environment) -> list[Need]:
     wanted = [
         Need("git", "git", "--version", "fetches repositories", "apt-get install git"),
-        Need("Nginx", bakery.nginx_binary, "-v", "serves the deployments", "apt-get install nginx"),
+        Need(
+            "Nginx",
+            bakery.nginx_binary,
+            "-v",
+            "serves the deployments",
+            "apt-get install nginx",
+            bakery.nginx_libraries,
+        ),
         Need(
             "Bun", bakery.bun_binary, "--version", "builds and runs releases", "npm install -g bun, then set BAKERY_BUN"
         ),
@@ -56,10 +63,10 @@ def program_findings(bakery: Environment, runner: Runner) -> list[Finding]:
 def _look_at(need: Need, runner: Runner) -> Finding:
     path = located(need.program)
     if path is None:
-        say = warning if need.optional else wrong
-        return say(need.name, f"{need.program} is not on this host; it {need.purpose}.", need.mend)
+        return wrong(need.name, f"{need.program} is not on this host; it {need.purpose}.", need.mend)
+    env = {"LD_LIBRARY_PATH": need.libraries} if need.libraries else {}
     try:
-        output = runner.run(Command((str(path), need.version_argument), timeout=15)).output
+        output = runner.run(Command((str(path), need.version_argument), env=env, timeout=15)).output
     except (Problem, OSError) as error:
         return wrong(need.name, f"{path} does not start: {error}", need.mend)
     found = VERSION.search(output) or re.search(r"\d+", output)

@@ -54,6 +54,9 @@ class Supervisord:
                     f"See logs/{name}.log.",
                 ) from fault
 
+    def stop(self, name: str) -> None:
+        self._rpc.supervisor.stopProcess(name)
+
     def states(self) -> dict[str, str]:
         """Name of each program -> its state in supervisord's words."""
         return {str(row["name"]): str(row["statename"]) for row in self._rpc.supervisor.getAllProcessInfo()}

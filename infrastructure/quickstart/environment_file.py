@@ -20,9 +20,8 @@ from infrastructure.quickstart.programs import Programs
 from infrastructure.secret import Secret
 
 HEADING = "# The environment of this Bakery. It holds secrets. See .env.example for what each line means.\n"
-FIRST_PORT = (
-    4100  # the default; an instance at another port gets ranges of its own, so that two can run beside each other
-)
+# The default. An instance at another port gets a range of its own, so that two can run beside each other.
+FIRST_PORT = 4100
 RANGES = 12
 
 
@@ -103,8 +102,7 @@ def is_free(port: int) -> bool:
 def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, str]) -> dict[str, str]:
     """The environment for this start: everything old, what the options say, and what was missing."""
     reached = services(old)
-    nth = (options.port - FIRST_PORT) % RANGES
-    first = 20_000 + 1_000 * nth
+    first = 20_000 + 1_000 * ((options.port - FIRST_PORT) % RANGES)
     return {
         **old,
         "DATABASE_URL": reached.database_url,
@@ -118,7 +116,6 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "BAKERY_APPS_DOMAIN": old.get("BAKERY_APPS_DOMAIN") or "localhost",
         "BAKERY_DATA_DIR": str(layout.data),
         "BAKERY_PORT_RANGE": old.get("BAKERY_PORT_RANGE") or f"{first}-{first + 999}",
-        "BAKERY_DOCKER_SUBNET": old.get("BAKERY_DOCKER_SUBNET") or f"10.{207 + nth}.0.0/16",
         "BAKERY_PROCESSES": "supervisord",
         "BAKERY_SUPERVISOR_URL": f"unix://{layout.supervisor_socket}",
         "BAKERY_NGINX": str(programs.nginx.path) if programs.nginx else "nginx",

