@@ -29,6 +29,7 @@ from infrastructure.quickstart.report import Report
 from infrastructure.runner import Command, Runner
 
 PYTHON = Path(sys.executable)
+LAUNCHER = Path(__file__).with_name("daemon.py")
 
 
 @contextmanager
@@ -92,6 +93,8 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
 def start_supervisord(place: layout.Layout, runner: Runner) -> control.Supervisord:
     """As a daemon, whose session is what its programs are found by; it outlives this process when detached."""
     place.supervisor_socket.unlink(missing_ok=True)
-    argv = (str(PYTHON), "-m", "supervisor.supervisord", "-c", str(place.supervisord_conf))
+    printed = place.logs / "supervisord.start.log"
+    supervisord_argv = (str(PYTHON), "-m", "supervisor.supervisord", "-n", "-s", "-c", str(place.supervisord_conf))
+    argv = (str(PYTHON), "-I", str(LAUNCHER), str(printed), *supervisord_argv)
     runner.run(Command(argv, cwd=place.data, timeout=30))
-    return control.wait_until_listening(place.supervisor_socket)
+    return control.wait_until_listening(place.supervisor_socket, printed)

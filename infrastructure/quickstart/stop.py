@@ -20,7 +20,7 @@ def stop(place: Layout) -> int:
     if leader:
         try:
             control.Supervisord(place.supervisor_socket).shutdown()
-        except OSError:
+        except HostProblem:
             pass  # its socket is gone; the signals below do the same
         deadline = time.monotonic() + SECONDS
         while processes.still_runs(leader) and time.monotonic() < deadline:

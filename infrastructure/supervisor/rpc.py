@@ -11,7 +11,7 @@ from infrastructure.errors import HostProblem
 
 # Fault codes: supervisor/xmlrpc.py, class Faults
 BAD_NAME, ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED, STILL_RUNNING = 10, 60, 70, 90, 91
-SPAWN_ERROR, ABNORMAL_TERMINATION = 50, 40
+SPAWN_ERROR, ABNORMAL_TERMINATION, SHUTDOWN_STATE = 50, 40, 6
 SECONDS = 10.0
 PREFIX = "unix://"
 
