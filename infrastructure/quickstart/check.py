@@ -145,10 +145,13 @@ def _place(place: Layout) -> list[Line]:
 
 def _ports(options: Options, place: Layout) -> list[Line]:
     running = processes.running_supervisord(place) is not None
+    left = not running and bool(processes.of_instance(place))
     lines = []
     for name, option, port in (("Pages", "--port", options.port), ("Apps", "--http-port", options.http_port)):
         if running:
             lines.append(Line(name, f"port {port}: this instance is running"))
+        elif left:
+            lines.append(Line(name, f"port {port}: an earlier start left processes behind; the next one ends them"))
         elif port < LOWEST_PORT and os.geteuid() != 0:
             lines.append(
                 Line(name, f"port {port} is for root alone", f"Choose one above 1023 with {option}.", blocks=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from infrastructure.errors import HostProblem
 from infrastructure.supervisor.rpc import ALREADY_STARTED, NOT_RUNNING, PREFIX, SHUTDOWN_STATE, Supervisor
 
+ENDED_STATES = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 FAILED_STATES = ("FATAL", "BACKOFF", "EXITED")
 
 
@@ -26,8 +27,8 @@ class Supervisord:
     def start(self, name: str) -> None:
         self._supervisor.call("startProcess", name, False, ignore=(ALREADY_STARTED,))
 
-    def stop(self, name: str) -> None:
-        self._supervisor.call("stopProcess", name, ignore=(NOT_RUNNING,))
+    def stop(self, name: str, *, wait: bool = True) -> None:
+        self._supervisor.call("stopProcess", name, wait, ignore=(NOT_RUNNING, SHUTDOWN_STATE))
 
     def states(self) -> dict[str, str]:
         """Name of each program -> its state in supervisord's words."""

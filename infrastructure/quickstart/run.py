@@ -24,6 +24,7 @@ def run(options: Options, place: Layout) -> int:
     if processes.running_supervisord(place):
         say_running(place, report)
         return 0
+    end_leftovers(place, report)  # first: they hold the ports
     check.refuse_what_cannot_work(options, place)
     if ROOT_FALLBACK in place.data.parents:
         report.say(f"Other accounts cannot reach into {place.checkout}, so the data is kept in {place.data}.")
@@ -41,6 +42,14 @@ def run(options: Options, place: Layout) -> int:
             raise
     say_ready(options, place, report, password)
     return 0 if options.detach else stay(place, report)
+
+
+def end_leftovers(place: Layout, report: Report) -> None:
+    """What a supervisord that was killed has left behind."""
+    leftovers = processes.of_instance(place)
+    if leftovers:
+        with report.step(f"Ending {len(leftovers)} processes that an earlier start left behind"):
+            stop.end_all(leftovers)
 
 
 def stop_instance(place: Layout) -> int:

@@ -17,9 +17,7 @@ from infrastructure.quickstart import (
     layout,
     nginx,
     postgres,
-    processes,
     redis_server,
-    stop,
     supervisord,
 )
 from infrastructure.quickstart.django import Django, first_admin
@@ -51,10 +49,6 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
     """Everything up and green. Returns the admin's new password at the very first start."""
     account = layout.service_account()
     layout.make_directories(place, account)
-    leftovers = processes.of_instance(place)
-    if leftovers:
-        with report.step(f"Ending {len(leftovers)} processes that an earlier start left behind"):
-            stop.end_all(leftovers)
     tools = acquire.acquire(place, report, runner)
     values = environment_file.plan(place, options, tools, environment_file.read(place.environment_file))
     environment_file.write(place.environment_file, values)
@@ -83,11 +77,24 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
         with report.step("Collecting style sheets and scripts"):
             django.collect_static()
     password = first_admin(django, values, report)
+    start_containers(place, report)
     with report.step("Starting Nginx, the web process, the workers and the collector") as step:
         for name in supervisord.BAKERY:
             supervisor.start(name)
         step.note = wait_until_green(options.port, place, supervisor)
     return password
+
+
+def start_containers(place: layout.Layout, report: Report) -> None:
+    """Those that were running at the last stop. One that cannot start has a page that says so."""
+    from infrastructure.docker.instance import start_again
+
+    if (place.run / "containers.json").exists():
+        try:
+            with report.step("Starting the containers that ran before") as step:
+                step.note = ", ".join(start_again(place.data))
+        except HostProblem as problem:
+            report.say(f"  {problem.message}")
 
 
 def start_supervisord(place: layout.Layout, runner: Runner) -> control.Supervisord:

@@ -77,7 +77,7 @@ def programs(
             stop_seconds=5,
             children_too=False,  # a group-wide QUIT would reach workers that the master is already ending
         ),
-        bakery("web", "-m", "daphne", "-b", listen[0], "-p", str(listen[1]), "bakery.asgi:application", stop_seconds=5),
+        bakery("web", "-m", "daphne", "-b", listen[0], "-p", str(listen[1]), "bakery.asgi:application"),
         bakery("worker-deploys", "-m", "bakery.worker", "deploys", "4"),
         bakery("worker-housekeeping", "-m", "bakery.worker", "housekeeping", "2", "--beat"),
         bakery("collector", "manage.py", "collect_logs"),

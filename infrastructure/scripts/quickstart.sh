@@ -71,6 +71,9 @@ main() {
             if [ "$argument" = --check ] && ! has_venv "$python"; then
                 printf '! Python has no venv; as root it would be installed: apt-get install %s\n' "${NEEDED[*]}"
             fi
+            if [ "$argument" = --stop ] && [ -x .venv/bin/python ]; then
+                python=.venv/bin/python # it can reach Docker as well
+            fi
             exec env PYTHONDONTWRITEBYTECODE=1 "$python" -m infrastructure.quickstart "$@"
             ;;
         esac
