@@ -7,6 +7,7 @@ and what was stopped, whose file is gone, does not.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 import xmlrpc.client
@@ -34,6 +35,7 @@ STATES = {
     200: ProcessState.EXITED,  # FATAL: ended at once too often
 }
 RUNNING_CODES = (10, 20, 30, 40)
+LOG_TAIL_BYTES = 16 * 1024
 KILL_SECONDS = 5.0  # how long the kernel and supervisord may take to be done with a SIGKILL
 
 
@@ -105,12 +107,11 @@ class SupervisorProcesses:
         if info is None:
             return Observation(ProcessState.MISSING)
         starts = self.files.starts(name)
-        ended = info["stop"] > 0 and info["state"] not in (10, 20, 40)
+        ended = info["stop"] > 0 and info["state"] not in (20, 40)
         return Observation(
             state=STATES.get(info["state"], ProcessState.EXITED),
             release_id=spec["release_id"] if spec else None,
-            # supervisord says -1 for every signal
-            exit_code=info["exitstatus"] if ended and info["exitstatus"] >= 0 else None,
+            exit_code=self._exit_code(name) if ended else None,
             out_of_memory=bool(spec and cgroups.oom_kills(spec["confinement"]["cgroup"])),
             restarts=max(0, len(starts) - 1),
             started_at=starts[-1] if starts else "",
@@ -126,6 +127,12 @@ class SupervisorProcesses:
     def _info(self, name: str) -> dict[str, Any] | None:
         info: dict[str, Any] | None = self.supervisor.call("getProcessInfo", name, ignore=(rpc.BAD_NAME,))
         return info
+
+    def _exit_code(self, name: str) -> int | None:
+        """Of the last time that it ended. supervisord forgets the code of what ended at once, but for its log."""
+        log: str = self.supervisor.call("readLog", -LOG_TAIL_BYTES, 0)
+        codes = re.findall(rf"exited: {re.escape(name)} \(exit status (\d+);", log)
+        return int(codes[-1]) if codes else None
 
     def _end(self, name: str, info: dict[str, Any], grace_seconds: float) -> None:
         """SIGTERM to its process group, and wait for all of it: supervisord looks at the first process alone."""

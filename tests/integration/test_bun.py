@@ -325,8 +325,8 @@ def test_one_that_finishes_its_work_on_sigterm_has_its_grace(house: House) -> No
 def test_one_that_ends_at_once_is_seen_to_have_ended(house: House) -> None:
     artifact = house.serving(**{"server.ts": "console.log('broken'); process.exit(3);"})
     house.runtime.start(house.app(artifact), Runner())
-    assert until(lambda: house.observe().exit_code == 3)
-    assert until(lambda: house.observe().restarts > 0)
+    seen = until(lambda: (o := house.observe()).restarts > 0 and o)
+    assert seen.exit_code == 3
     assert "broken" in house.runtime.last_output(NUMBER, "blue")
     assert until(lambda: house.observe().state == ProcessState.EXITED)
 

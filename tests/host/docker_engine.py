@@ -1,0 +1,123 @@
+"""A Docker engine for the tests, and base images that need no registry."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if Path(path).exists()), "")
+BUN = os.environ.get("BAKERY_BUN") or shutil.which("bun") or "/opt/bun/node_modules/.bin/bun"
+
+
+class DockerEngine:
+    """The one that answers on this host, else a dockerd of the tests' own in a temporary directory."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.directory: Path | None = None
+
+    def start(self) -> str:
+        """ "": it answers. Else why there is none."""
+        if shutil.which("docker") is None:
+            return "the program docker is not installed"
+        if self.answers():
+            return ""
+        if os.geteuid() != 0 or shutil.which("dockerd") is None:
+            return "no Docker engine answers, and only root with dockerd installed can start one"
+        self.directory = Path(tempfile.mkdtemp(prefix="bakery-docker-"))
+        socket = self.directory / "docker.sock"
+        argv = ["dockerd", "--host", f"unix://{socket}", "--data-root", f"{self.directory}/data"]
+        argv += ["--exec-root", f"{self.directory}/exec", "--pidfile", f"{self.directory}/dockerd.pid"]
+        log = (self.directory / "log").open("wb")
+        self.process = subprocess.Popen(argv, stdout=log, stderr=log)
+        os.environ["DOCKER_HOST"] = f"unix://{socket}"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.answers():
+                return ""
+            time.sleep(0.2)
+        last = (self.directory / "log").read_text().strip().splitlines()[-1:]
+        self.stop()
+        return f"dockerd does not start here: {last}"
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            os.environ.pop("DOCKER_HOST", None)
+        if self.directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    @staticmethod
+    def answers() -> bool:
+        return subprocess.run(["docker", "version"], capture_output=True, timeout=20, check=False).returncode == 0
+
+
+def import_image(name: str, files: dict[str, Path], links: dict[str, str], changes: Iterable[str] = ()) -> None:
+    """An image out of files of this host: what `FROM` in the tests' Dockerfiles names."""
+    with tempfile.TemporaryFile() as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for directory in ("bin", "etc", "tmp", "usr/bin", "usr/local/bin"):
+                entry = tarfile.TarInfo(directory)
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if directory == "tmp" else 0o755
+                tar.addfile(entry)
+            for path, source in files.items():
+                tar.add(source.resolve(), path)
+            for path, target in links.items():
+                entry = tarfile.TarInfo(path)
+                entry.type, entry.linkname = tarfile.SYMTYPE, target
+                tar.addfile(entry)
+            passwd = b"root:x:0:0::/:/bin/sh\nbun:x:1000:1000::/home/bun:/bin/sh\n"
+            entry = tarfile.TarInfo("etc/passwd")
+            entry.size = len(passwd)
+            tar.addfile(entry, io.BytesIO(passwd))
+        archive.seek(0)
+        options = [part for change in changes for part in ("--change", change)]
+        subprocess.run(["docker", "import", *options, "-", name], stdin=archive, check=True, capture_output=True)
+
+
+def busybox_image(name: str) -> None:
+    applets = (
+        "sh",
+        "httpd",
+        "sleep",
+        "cat",
+        "echo",
+        "id",
+        "mkdir",
+        "env",
+        "nc",
+        "ls",
+        "touch",
+        "chown",
+        "head",
+        "tail",
+        "dd",
+    )
+    links = {f"bin/{applet}": "busybox" for applet in applets}
+    import_image(name, {"bin/busybox": Path(BUSYBOX)}, links)
+
+
+def bun_image(name: str) -> None:
+    """What matters of oven/bun:1: Bun in /usr/local/bin, the user bun, /home/bun/app as the place to be."""
+    libraries = subprocess.run(["ldd", BUN], capture_output=True, text=True, check=True).stdout.split()
+    files = {path.lstrip("/"): Path(path) for path in libraries if path.startswith("/")}
+    files |= {"usr/local/bin/bun": Path(BUN), "bin/busybox": Path(BUSYBOX)}
+    authorities = Path("/etc/ssl/certs/ca-certificates.crt")
+    if authorities.exists():
+        files["etc/ssl/certs/ca-certificates.crt"] = authorities
+    links = {"bin/sh": "busybox", "bin/mkdir": "busybox", "bin/chown": "busybox", "usr/bin/env": "../../bin/busybox"}
+    import_image(
+        name, files, links, ("WORKDIR /home/bun/app", "ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt")
+    )
