@@ -60,22 +60,18 @@ class ImageBuild:
             argv += ["--memory", memory, "--memory-swap", memory, "--cpu-period", str(CPU_PERIOD)]
             argv += ["--cpu-quota", str(self.limits.cpu_percent * CPU_PERIOD // 100)]
         argv += ["--", str(self.directory)]
-        return Command(argv=tuple(argv), env={**given, **client_environment(buildkit=self.buildkit)}, timeout=timeout)
+        return Command(
+            argv=tuple(argv),
+            env={**given, **client_environment(), "DOCKER_BUILDKIT": "1" if self.buildkit else "0"},
+            timeout=timeout,
+        )
 
 
-def client_environment(*, buildkit: bool) -> dict[str, str]:
-    """HOME, as the host's user may have logged in to a registry; where the engine is; and how to build."""
-    passed = {
-        name: os.environ[name]
-        for name in ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
-        if name in os.environ
-    }
-    return {
-        **passed,
-        "HOME": str(Path.home()),
-        "DOCKER_BUILDKIT": "1" if buildkit else "0",
-        "DOCKER_CLI_HINTS": "false",
-    }
+def client_environment() -> dict[str, str]:
+    """HOME, as the host's user may have logged in to a registry, and where the engine is."""
+    names = ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+    passed = {name: os.environ[name] for name in names if name in os.environ}
+    return {**passed, "HOME": str(Path.home()), "DOCKER_CLI_HINTS": "false"}
 
 
 def read_dockerfile(directory: Path) -> str:

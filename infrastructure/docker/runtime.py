@@ -10,7 +10,15 @@ from typing import Any
 from infrastructure import cgroups
 from infrastructure.confinement import instance_of, uid_for
 from infrastructure.docker import containers
-from infrastructure.docker.build import DEFAULT_PORT, ImageBuild, exposed_port, image_id_file, read_dockerfile, withheld
+from infrastructure.docker.build import (
+    DEFAULT_PORT,
+    ImageBuild,
+    client_environment,
+    exposed_port,
+    image_id_file,
+    read_dockerfile,
+    withheld,
+)
 from infrastructure.docker.engine import INSTANCE, RELEASE, Engine, translated
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.git import base_directory
@@ -154,7 +162,9 @@ class DockerRuntime:
         try:
             self._create(app, name, command, in_slot=False)
             attach = Command(
-                argv=("docker", "start", "--attach", "--", name), timeout=app.limits.timeout or ONCE_SECONDS
+                argv=("docker", "start", "--attach", "--", name),
+                env=client_environment(),
+                timeout=app.limits.timeout or ONCE_SECONDS,
             )
             runner.run(attach, log)
         finally:
@@ -260,10 +270,11 @@ class DockerRuntime:
 
     def _has_buildkit(self) -> bool:
         """Clients before 23 have it built in; later ones need the plugin buildx (docs.docker.com/build/buildkit)."""
-        version = Runner().run(Command(argv=("docker", "version", "--format", "{{.Client.Version}}"))).output
-        if int(version.strip().partition(".")[0] or 0) < 23:
+        ask = Command(argv=("docker", "version", "--format", "{{.Client.Version}}"), env=client_environment())
+        if int(Runner().run(ask).output.strip().partition(".")[0] or 0) < 23:
             return True
-        return Runner().run(Command(argv=("docker", "buildx", "version")), check=False).exit_code == 0
+        plugin = Command(argv=("docker", "buildx", "version"), env=client_environment())
+        return Runner().run(plugin, check=False).exit_code == 0
 
     def _group_for(self, group: str, limits: Limits) -> str:
         """A control group with the build's limits, for which BuildKit has no options; "": the engine takes none."""

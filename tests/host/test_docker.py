@@ -42,6 +42,7 @@ class House:
 
     def hear(self, data: bytes) -> None:
         self.log += data
+        print(data.decode("utf-8", "replace"), end="")  # shown when a test fails
 
     def source(self, release: int, **files: str) -> Path:
         directory = self.data / "builds" / str(NUMBER) / str(release)
@@ -235,10 +236,10 @@ def test_a_build_that_takes_too_long_and_one_that_is_cancelled_are_ended(house: 
 
 
 def test_a_build_that_fills_its_memory_is_ended(house: House) -> None:
-    hog = "FROM bakery-test/busybox\nRUN dd if=/dev/zero bs=400M count=1 | tail -c 1\n"
+    hog = "FROM bakery-test/busybox\nRUN dd if=/dev/zero of=/tmp/null bs=400M count=1\n"
     with pytest.raises(Problem) as caught:
         house.build(house.source(1, Dockerfile=hog), limits=Limits(64, 100, 64, timeout=60))
-    assert caught.value.id in ("build.out-of-memory", "build.failed")
+    assert caught.value.id == "build.out-of-memory"
 
 
 def test_a_dockerfile_that_is_a_symlink_is_refused(house: House) -> None:
@@ -277,10 +278,10 @@ def test_one_that_ends_is_started_again_and_seen_to_be(house: House) -> None:
     assert "broken" in house.runtime.last_output(NUMBER, "blue")
 
 
-def test_a_command_that_is_not_in_the_image_is_the_apps_problem(house: House) -> None:
-    with pytest.raises(Problem) as caught:
-        house.runtime.start(house.app(house.web(), start_command="no-such-program"), Runner())
-    assert caught.value.id == "app.cannot-start"
+def test_a_command_that_is_not_in_the_image_is_seen_to_end_with_127(house: House) -> None:
+    house.runtime.start(house.app(house.web(), start_command="no-such-program"), Runner())
+    assert until(lambda: house.observe().exit_code == 127)
+    assert "no-such-program" in house.runtime.last_output(NUMBER, "blue")
 
 
 def test_one_that_ignores_sigterm_is_killed_after_its_grace(house: House) -> None:
@@ -357,7 +358,6 @@ def test_the_dockerfile_that_is_offered_builds_and_runs_a_bun_app_as_an_ordinary
         "package.json": json.dumps({"scripts": {"build": "bun build.ts", "start": "bun server.ts"}}),
         "build.ts": "require('fs').writeFileSync('built', '')",
         "server.ts": server,
-        "bun.lock": json.dumps({"lockfileVersion": 1, "workspaces": {"": {}}, "packages": {}}),
     }
     built = house.build(
         house.source(1, Dockerfile=template.read_text(), **files), limits=Limits(1024, 100, 256, timeout=120)

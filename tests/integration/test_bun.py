@@ -115,6 +115,7 @@ class House:
 
     def hear(self, data: bytes) -> None:
         self.log += data
+        print(data.decode("utf-8", "replace"), end="")  # shown when a test fails
 
     def source(self, release: int, **files: str) -> Path:
         """A checkout, as git.py leaves it."""
