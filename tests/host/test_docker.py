@@ -63,7 +63,8 @@ class House:
     def app(self, built: Built, **changes: Any) -> App:
         settings: dict[str, Any] = {
             "release_id": 1, "slot": "blue", "port": free_port(), "address": "10.219.7.2", "base_directory": "",
-            "start_command": "", "env": {}, "limits": LIMITS, "grace_seconds": 5, "container_port": built.container_port, **changes,
+            "start_command": "", "env": {}, "limits": LIMITS, "grace_seconds": 5,
+            "container_port": built.container_port, **changes,
         }  # fmt: skip
         return App(deployment_id=NUMBER, artifact=built.artifact, **settings)
 
@@ -261,11 +262,11 @@ def test_one_that_fills_its_memory_is_seen_to_have_run_out_of_it(house: House) -
     built = house.build(
         house.source(
             1,
-            Dockerfile='FROM bakery-test/busybox\nCMD ["sh", "-c", "sleep 1; dd if=/dev/zero bs=400M count=1 | tail -c 1; sleep 1"]\n',
+            Dockerfile='FROM bakery-test/busybox\nCMD ["sh", "-c", "dd if=/dev/zero of=/tmp/x bs=400M count=1"]\n',
         )
     )
     house.runtime.start(house.app(built, limits=Limits(32, 100, 64)), Runner())
-    assert until(lambda: house.observe().out_of_memory or house.observe().restarts > 0)
+    assert until(lambda: house.observe().out_of_memory)
 
 
 def test_one_that_ends_is_started_again_and_seen_to_be(house: House) -> None:
@@ -351,8 +352,8 @@ def test_the_dockerfile_that_is_offered_builds_and_runs_a_bun_app_as_an_ordinary
     bun_image("oven/bun:1")
     template = Path(__file__).parents[2] / "infrastructure" / "docker" / "Dockerfile.template"
     server = (
-        "Bun.serve({ port: process.env.PORT, hostname: '0.0.0.0',"
-        " fetch: () => new Response('uid ' + process.getuid() + ' ' + (require('fs').existsSync('built') ? 'built' : 'not built')) });"
+        "import fs from 'fs'; Bun.serve({ port: process.env.PORT, hostname: '0.0.0.0',"
+        " fetch: () => new Response('uid ' + process.getuid() + (fs.existsSync('built') ? ' built' : '')) });"
     )
     files = {
         "package.json": json.dumps({"scripts": {"build": "bun build.ts", "start": "bun server.ts"}}),

@@ -196,8 +196,10 @@ def test_it_is_built_started_answers_and_stops(house: House) -> None:
 
 def test_every_value_arrives_as_it_was_typed_and_none_of_bakerys(house: House) -> None:
     values = {
-        "LINES": "one\ntwo\r\n", "QUOTES": "a 'b' \"c\" `d`", "DOLLAR": "$HOME ${PATH} $(id)", "PERCENT": "100%(x)s %% %s",
-        "BRACES": "{x} {{y}}", "UNICODE": "crème brûlée 🍮", "BACK": "\\n \\", "LONG": "x" * 100_000, "EMPTY": "", "HASH": "a;#b",
+        "LINES": "one\ntwo\r\n", "QUOTES": "a 'b' \"c\" `d`", "DOLLAR": "$HOME ${PATH} $(id)",
+        "PERCENT": "100%(x)s %% %s",
+        "BRACES": "{x} {{y}}", "UNICODE": "crème brûlée 🍮", "BACK": "\\n \\", "LONG": "x" * 100_000,
+        "EMPTY": "", "HASH": "a;#b",
     }  # fmt: skip
     seen = house.start(house.serving(), env={name: Secret(value) for name, value in values.items()})
     assert {name: seen[name] for name in values} == values
@@ -280,17 +282,18 @@ def test_an_install_script_cannot_read_bakerys_secrets_nor_another_deployment(ho
     (beside / "source.ts").write_text("private")
     script = f"""
       const fs = require("fs");
+      const say = (what) => console.log(what);
+      const attempt = (what) => {{ try {{ say("DONE " + what()); }} catch (e) {{ say("refused " + e.code); }} }};
       for (const path of ["{secret}", "{beside}/source.ts", "/proc/{os.getpid()}/environ"])
-        try {{ console.log("READ " + fs.readFileSync(path, "utf8")); }} catch (e) {{ console.log("refused " + e.code); }}
-      try {{ fs.writeFileSync("{beside}/evil", "x"); console.log("WROTE"); }} catch (e) {{ console.log("refused " + e.code); }}
+        attempt(() => fs.readFileSync(path, "utf8"));
+      attempt(() => fs.writeFileSync("{beside}/evil", "x"));
       console.log("environment " + Object.keys(process.env).sort());
     """
     files = {"package.json": package({"self": "file:./lib"}, start="x", postinstall="bun steal.js"), "steal.js": script}
     house.build(house.source(1, **files, **{"lib/package.json": '{"name": "self", "version": "1.0.0"}'}))
     heard = house.log.decode()
     assert heard.count("refused") == 4
-    assert "READ" not in heard
-    assert "WROTE" not in heard
+    assert "DONE" not in heard
     assert "ENCRYPTION_KEY" not in heard
 
 
@@ -366,7 +369,7 @@ def test_what_runs_comes_back_with_supervisord_and_what_was_stopped_does_not(hou
 def test_a_persistent_directory_outlives_the_release(house: House) -> None:
     counting = SERVER.replace("Response.json(process.env)", "Response.json({ n: String(count()) })") + (
         'const fs = require("fs");\n'
-        'function count() { fs.appendFileSync("data/visits", "x"); return fs.readFileSync("data/visits", "utf8").length; }'
+        'const count = () => (fs.appendFileSync("data/visits", "x"), fs.readFileSync("data/visits", "utf8").length);'
     )
     persistent = {"data": house.data / "persistent" / str(NUMBER) / "data"}
     files = {"server.ts": counting, "data/visits": "xxx"}
