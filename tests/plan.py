@@ -16,6 +16,8 @@ from pathlib import Path
 from infrastructure.quickstart import environment_file, layout, programs
 from infrastructure.quickstart.options import Options
 
+# What a killed worker left is picked up soon, so that tests of that need not wait.
+OWN_SETTINGS = {"BAKERY_LEASE_SECONDS": "3"}
 DATA_DIR = "BAKERY_TEST_DATA_DIR"  # keep the instance's data in this directory, to look into it afterwards
 
 
@@ -25,7 +27,8 @@ def plan_instance() -> Options:
     place = layout.Layout(layout.CHECKOUT, data)
     data.mkdir(parents=True, exist_ok=True)
     options = Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
-    values = environment_file.plan(place, options, programs.find(place), environment_file.read(place.environment_file))
+    old = {**OWN_SETTINGS, **_port_range(), **environment_file.read(place.environment_file)}
+    values = environment_file.plan(place, options, programs.find(place), old)
     environment_file.write(place.environment_file, values)
     for name in [name for name in os.environ if name.startswith("BAKERY_") and name != DATA_DIR]:
         del os.environ[name]  # what the person has set for an instance of their own
@@ -35,6 +38,12 @@ def plan_instance() -> Options:
     os.environ["BAKERY_ENV_FILE"] = str(place.environment_file)
     os.environ["DJANGO_SETTINGS_MODULE"] = "bakery.settings"
     return options
+
+
+def _port_range() -> dict[str, str]:
+    """Test sessions that run at the same time keep out of each other's way."""
+    first = 22_000 + os.getpid() % 50 * 200
+    return {"BAKERY_PORT_RANGE": f"{first}-{first + 199}"}
 
 
 def _data_dir() -> Path:

@@ -104,6 +104,7 @@ def check(job: Job, slot: Slot) -> None:
     """Ask the release, past Nginx, until it answers well; a cancel ends the waiting."""
     with job.phase("probe"):
         took = wait_until_healthy(job, job.release, slot, job.refuse_cancelled)
+        job.seen_healthy = host.runtimes()[job.release.runtime].observe(slot.deployment_id, slot.name)
         job.say(f"Healthy after {took:.1f} s")
 
 
@@ -157,7 +158,7 @@ def drain(job: Job) -> None:
 def _watch_and_wait(job: Job, old: Slot) -> bool:
     """Until the new release was watched and the old one is idle, or out of time. True: keep the old one running."""
     runtime, slot = host.runtimes()[job.release.runtime], job.slot
-    began, first = time.monotonic(), runtime.observe(slot.deployment_id, slot.name)
+    began, first = time.monotonic(), job.seen_healthy or runtime.observe(slot.deployment_id, slot.name)
     while True:
         if job.lease.cancelled():  # too late for a cancel, but not for a delete
             return False

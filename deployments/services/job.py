@@ -19,6 +19,7 @@ from deployments.services.leases import Lease
 from deployments.services.snapshot import Snapshot
 from infrastructure.errors import Blame, Cancelled, LeaseLost, Problem
 from infrastructure.runner import Runner
+from infrastructure.runtime import Observation
 from infrastructure.secret import Masker
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Job:
             self.masker = Masker()
         self.runner = Runner(self.recorder, self.masker, self.lease.cancelled)
         self._writer: LogWriter | None = None
+        # The release's process as it was when it answered: what differs later has died. Unknown after a resume.
+        self.seen_healthy: Observation | None = None
 
     @property
     def release(self) -> Release:

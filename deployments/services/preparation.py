@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 from django.conf import settings
-from infrastructure.runtimes import detect_runtime
 
 from deployments.models import Release, ReleaseState, Runtime
 from deployments.services import host
@@ -13,6 +12,7 @@ from deployments.services.job import Job
 from infrastructure import git
 from infrastructure.errors import HostProblem
 from infrastructure.runtime import Build
+from infrastructure.runtimes import detect_runtime
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 

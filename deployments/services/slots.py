@@ -48,7 +48,8 @@ def is_running(slot: Slot, release: Release) -> bool:
     if not release.runtime:
         return False
     seen = host.runtimes()[release.runtime].observe(slot.deployment_id, slot.name)
-    return seen.state == ProcessState.RUNNING and seen.release_id == release.pk
+    just_started = seen.state == ProcessState.STARTING and seen.restarts == 0
+    return seen.release_id == release.pk and (seen.state == ProcessState.RUNNING or just_started)
 
 
 def put_in_slot(job: Job, release: Release, slot: Slot) -> None:
