@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -41,10 +42,14 @@ def run_way(kind: str, switches: int, clients: int, long_seconds: float) -> Meas
     with tempfile.TemporaryDirectory(prefix="bakery-switch-") as name:
         Path(name).chmod(0o711)
         nginx, ports = PrivateNginx(Path(name)).start(), (free_port(), free_port())
-        way: Way = {"naive": Naive(nginx), "wait": ReloadAndWait(nginx), "rename": Renamed(nginx, ports)}[kind]
+        ways: dict[str, Way] = {
+            "naive": Naive(nginx),
+            "wait": ReloadAndWait(nginx),
+            "rename": Renamed(nginx, ports),
+        }
         try:
             return asyncio.run(
-                measure(way, nginx.http_port, ports, switches, clients=clients, long_seconds=long_seconds)
+                measure(ways[kind], nginx.http_port, ports, switches, clients=clients, long_seconds=long_seconds)
             )
         finally:
             nginx.stop()
@@ -116,7 +121,7 @@ def figures_of(measured: Measured) -> dict[str, object]:
     }
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
