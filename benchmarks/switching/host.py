@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,12 +18,20 @@ from infrastructure.routing import Route
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 15.0
+PORTS = range(24_000, 32_000)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below those that the kernel gives to outgoing connections: between two releases nobody listens on a
+    slot's port, and one of our own clients would take it."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("Of a hundred ports none is free.")
 
 
 def nginx_binary() -> str | None:
@@ -45,7 +54,7 @@ class Release:
         argv = [sys.executable, "-m", "benchmarks.switching.app", str(self.port), self.name]
         self.process = subprocess.Popen(argv, cwd=ROOT)
         deadline = time.monotonic() + START_SECONDS
-        while not accepts(self.port):
+        while not accepts(self.port) or self.process.poll() is not None:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise RuntimeError(f"The release {self.name} did not start on port {self.port}.")
             time.sleep(0.01)
