@@ -11,7 +11,7 @@ from deployments.logs.store import StreamStore
 from deployments.logs.tail import Piece
 from infrastructure.secret import Masker
 
-TURN_BYTES = 256 * 1024  # how much of one log is read before the others have their turn
+TURN_BYTES = 128 * 1024  # how much of one log is read before the others have their turn
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.08, 1.0  # between two looks at a log: the first while it is busy
 QUIET_SECONDS = 4.0  # how long the log of an ended process stays silent before it is closed; a restart is quicker
 MISSED = b"[some lines are missing here: they were rotated away before they could be read]\n"
