@@ -41,7 +41,7 @@ def test_twenty_switches_lose_no_request_and_what_was_open_finishes(nginx: Priva
 
 
 def test_the_harness_sees_what_a_naive_reload_loses(nginx: PrivateNginx) -> None:
-    measured = switch_under_load(nginx, lambda ports: Naive(nginx), 3, long_seconds=1)
+    measured = switch_under_load(nginx, lambda ports: Naive(nginx), 3, long_seconds=10)
     assert measured.load.lost > 0
     assert not measured.long_request_finished
     assert not measured.websocket_finished
