@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Browser, Page, expect
 
 from deployments.logs.writer import LogWriter
@@ -196,3 +197,34 @@ def test_the_page_resumes_after_the_connection_broke(page: Page, web: Web) -> No
         ".log-text", "texts => texts.map((text) => Number(text.textContent.slice(5, 11)))"
     )
     assert numbers == texts == list(range(numbers[0], 450))
+
+
+def test_who_was_signed_out_elsewhere_is_told_so(page: Page, web: Web) -> None:
+    stream = make_stream()
+    fill(stream, 3)
+    open_log(page, web, stream)
+    expect(page.locator(".log-status")).to_have_text("Live")
+    Session.objects.all().delete()
+    expect(page.locator(".log-status")).to_have_text(
+        "You may not read this log any more. Sign in again.", timeout=20_000
+    )
+
+
+def test_a_viewer_that_was_taken_off_the_page_ends_its_connection(page: Page, web: Web) -> None:
+    page.add_init_script(
+        """window.sockets = [];
+        window.WebSocket = class extends WebSocket {
+          constructor(...given) {
+            super(...given);
+            if (String(given[0]).includes("streams")) window.sockets.push(this);
+          }
+        }"""
+    )
+    stream = make_stream()
+    fill(stream, 3)
+    open_log(page, web, stream)
+    expect(page.locator(".log-status")).to_have_text("Live")
+    page.evaluate(
+        "document.querySelector('.log-viewer').remove(); document.dispatchEvent(new CustomEvent('htmx:afterSettle'))"
+    )
+    page.wait_for_function("window.sockets.length === 1 && window.sockets[0].readyState === WebSocket.CLOSED")

@@ -11,6 +11,11 @@ const ENDINGS = {
   4404: "This log was deleted.",
 };
 
+// What to say of a refusal after which trying again is of no use; undefined: try again.
+export function ending(error) {
+  return { 403: ENDINGS[4403], 404: ENDINGS[4404] }[error.status];
+}
+
 export class Connection {
   constructor(url, store, { onLines, onStatus }) {
     this.url = url;
@@ -22,8 +27,15 @@ export class Connection {
   }
 
   start() {
+    if (this.stopped) return;
     if (this.store.ended) this.#ended();
     else this.#open();
+  }
+
+  stop() {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.socket?.close();
   }
 
   #open() {
@@ -33,6 +45,7 @@ export class Connection {
     let opened = false;
     let ended = false;
     const socket = new WebSocket(address);
+    this.socket = socket;
     const watch = () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => socket.close(), SILENCE);
@@ -57,6 +70,7 @@ export class Connection {
     };
     socket.onclose = (event) => {
       clearTimeout(this.timer);
+      if (this.stopped) return;
       if (ended) this.#ended();
       else if (ENDINGS[event.code]) this.onStatus("refused", ENDINGS[event.code]);
       else this.#retry(opened);
@@ -85,7 +99,7 @@ export class Connection {
   // Without a websocket (a proxy that refuses them, say) the page asks; now and then it tries a websocket again.
   async #poll(times) {
     const answered = await this.#refresh();
-    if (answered === null) return;
+    if (answered === null || this.stopped) return;
     this.onStatus("polling", answered ? "Refreshed every 2 s" : "Bakery does not answer. Trying again …");
     if (answered && this.store.ended) this.#ended();
     else if (times && times % 15 === 0) this.#open();
@@ -98,8 +112,8 @@ export class Connection {
     try {
       await this.store.load(before, 5000);
     } catch (error) {
-      if (error.status !== 403 && error.status !== 404) return false;
-      this.onStatus("refused", ENDINGS[error.status === 404 ? 4404 : 4403]);
+      if (!ending(error)) return false;
+      this.onStatus("refused", ending(error));
       return null;
     }
     if (this.store.total > before) this.onLines(this.store.total - before);
@@ -111,7 +125,7 @@ export class Connection {
     this.onStatus("ended", "The log has ended");
     this.timer = setTimeout(async () => {
       const answered = document.hidden ? false : await this.#refresh();
-      if (answered === null) return;
+      if (answered === null || this.stopped) return;
       if (answered && !this.store.ended) this.#open();
       else this.#ended();
     }, LOOK_AGAIN);

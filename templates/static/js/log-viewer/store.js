@@ -59,8 +59,9 @@ export class LineStore {
   async load(from, count) {
     const response = await fetch(`${this.url}lines?from=${from}&count=${count}`, {
       headers: { Accept: "application/json" },
-      redirect: "error", // to the sign-in page
+      redirect: "manual", // it would be to the sign-in page
     });
+    if (response.type === "opaqueredirect") throw Object.assign(new Error("signed out"), { status: 403 });
     if (!response.ok) throw Object.assign(new Error(response.statusText), { status: response.status });
     const range = await response.json();
     this.cut = range.cut;

@@ -1,5 +1,5 @@
 // One log on a page: the window of rows, the tools above it, and what keyboard and address can do.
-import { Connection } from "./connection.js";
+import { Connection, ending } from "./connection.js";
 import { plainText } from "./row.js";
 import { Search } from "./search.js";
 import { LineStore } from "./store.js";
@@ -37,12 +37,17 @@ export class Viewer {
     try {
       await this.store.load(-500, 500);
     } catch (error) {
-      this.#status("waiting", error.status === 404 ? "This log was deleted." : "The log cannot be read. Trying again …");
-      if (error.status !== 404) setTimeout(() => this.start(), 3000);
+      this.#status(ending(error) ? "refused" : "waiting", ending(error) ?? "The log cannot be read. Trying again …");
+      if (!ending(error)) this.again = setTimeout(() => this.start(), 3000);
       return;
     }
     if (line !== null) this.#goTo(line);
     this.connection.start();
+  }
+
+  stop() {
+    clearTimeout(this.again);
+    this.connection.stop();
   }
 
   #listen() {
