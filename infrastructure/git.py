@@ -26,7 +26,7 @@ from infrastructure.values import GitRef, GitUrl, RelativePath
 WANTED = "refs/bakery/wanted"  # keeps the fetched commit from being collected as garbage
 ALL_BRANCHES = "+refs/heads/*:refs/bakery/heads/*"
 LOOK_SECONDS, FETCH_SECONDS, CHECKOUT_SECONDS = 60.0, 600.0, 300.0
-LIMITS = {"memory_bytes": 1024 * 1024 * 1024, "cpu_percent": 200, "max_processes": 128}
+LIMITS: dict[str, Any] = {"memory_bytes": 1024 * 1024 * 1024, "cpu_percent": 200, "max_processes": 128}
 ALLOWED_PROTOCOLS = ("https", "ssh")
 OPTIONS = (
     "protocol.allow=never",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,5 +72,5 @@ def limits(app: App) -> dict[str, Any]:
     }
 
 
-def published(app: App, port: int, publish: str) -> Mapping[str, tuple[str, int]] | None:
+def published(app: App, port: int, publish: str) -> dict[int | str, Any] | None:
     return {f"{port}/tcp": ("127.0.0.1", app.port)} if publish == "loopback" else None

@@ -110,7 +110,7 @@ class Engine:
 
         with translated():
             try:
-                found: dict[str, Any] = self.api.inspect_image(image)
+                found: dict[str, Any] = self.api.inspect_image(image)  # type: ignore[no-untyped-call]
             except docker.errors.NotFound:
                 return None
         return found

@@ -204,6 +204,7 @@ class DockerRuntime:
         api = self.engine.api
         ports = containers.published(app, port, self.publish) if in_slot else None
         fixed = app.address if in_slot and self.publish == "bridge" else None
+        endpoints: Any = {network: api.create_endpoint_config(ipv4_address=fixed)}  # the stubs have its type wrong
         with translated():
             api.create_container(
                 app.artifact,
@@ -219,9 +220,7 @@ class DockerRuntime:
                     restart_policy={"Name": "unless-stopped"} if in_slot else None,
                     **containers.limits(app),
                 ),
-                networking_config=api.create_networking_config(
-                    {network: api.create_endpoint_config(ipv4_address=fixed)}
-                ),
+                networking_config=api.create_networking_config(endpoints),
             )
 
     def _start(self, name: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.confinement import FIRST_UID, Confinement, Launch, confined, instance_of, launch_argv
 from infrastructure.processes import Program
+from infrastructure.runner import Command, Runner
 from infrastructure.supervisor.processes import configuration
 from infrastructure.systemd.processes import unit
 
@@ -76,3 +79,11 @@ def test_a_unit_is_hardened_limited_and_holds_nothing_secret() -> None:
         assert f"\n{line}\n" in text
     assert '"/data/5%%/$$x.json"' in text
     assert "SECRET" not in text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path) -> None:
+    file = tmp_path / "bakery-deployment-1-blue.service"
+    file.write_text(unit(program("/var/log/x.log"), Path("/data/5%/$x.json"), (Path("/var/lib/bakery/1"),)))
+    verify = Command(argv=("systemd-analyze", "verify", "--", str(file)))
+    assert Runner().run(verify, check=False).output == ""
