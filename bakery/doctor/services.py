@@ -19,8 +19,9 @@ def service_findings() -> list[Finding]:
     for name, part in health.check_all().items():
         if name in ("database", "redis"):
             continue  # said above, with their versions
+        log = "background" if name in heartbeat.PROCESSES else name
         findings.append(
-            ok(name, part.detail) if part.ok else wrong(name, part.detail, f"{START} Its log is logs/{name}.log.")
+            ok(name, part.detail) if part.ok else wrong(name, part.detail, f"{START} Its log is logs/{log}.log.")
         )
     return findings
 

@@ -57,7 +57,9 @@ def _why(health: dict[str, Any] | None, states: dict[str, str], logs: Path) -> s
     else:
         parts = {name: part for name, part in health.get("parts", {}).items() if not part.get("ok")}
         lines += [f"{name}: {part.get('detail', 'down')}" for name, part in parts.items()]
-        failed += [name for name in parts if (logs / f"{name}.log").exists() and name not in failed]
+        # A part that is no program of supervisord's is forked from “background”, and writes into its log.
+        logged = (name if name in states else "background" for name in parts)
+        failed += [name for name in dict.fromkeys(logged) if name not in failed]
     for name in failed:
         lines += [f"--- the end of logs/{name}.log", *_last_lines(logs / f"{name}.log")]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from infrastructure.quickstart.programs import Tools
 
 WANTED_FILES = 65_536
 SERVERS = ("postgres", "redis")  # up before anything of Django is asked to do something
-BAKERY = ("nginx", "web", "worker-deploys", "worker-housekeeping", "collector")
+BAKERY = ("nginx", "web", "background")
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ def programs(
             children_too=False,  # a group-wide QUIT would reach workers that the master is already ending
         ),
         bakery("web", "-m", "daphne", "-b", listen[0], "-p", str(listen[1]), "bakery.asgi:application"),
-        bakery("worker-deploys", "-m", "bakery.worker", "deploys", "4"),
-        bakery("worker-housekeeping", "-m", "bakery.worker", "housekeeping", "2", "--beat"),
-        bakery("collector", "manage.py", "collect_logs"),
+        bakery("background", "-m", "bakery.background"),
     ]
 
 
