@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from infrastructure.errors import Problem
 from infrastructure.git import Repository, base_directory
 from infrastructure.runner import Command, Runner
 from infrastructure.values import GitUrl
+from tests.integration.https_server import HttpsServer
 
 NUMBER = 910_000 + os.getpid() % 1000
 
@@ -164,6 +166,51 @@ def test_a_protocol_that_is_not_on_the_list_is_refused_even_when_it_gets_that_fa
     with pytest.raises(Problem):
         repository.resolve("main", Runner())
     assert not (tmp_path / "hacked").exists()
+
+
+@pytest.fixture
+def https(origin: Origin, tmp_path: Path) -> Iterator[HttpsServer]:
+    (tmp_path / "workshop").mkdir()
+    server = HttpsServer(origin.path, tmp_path / "workshop")
+    yield server
+    server.stop()
+
+
+def over_https(url: str, tmp_path: Path) -> Repository:
+    # The tests' certificate is nobody's; that certificates are checked is git's own default.
+    trusting = {"GIT_SSL_NO_VERIFY": "1"}
+    return Repository(deployment_id=NUMBER, url=url, cache=tmp_path / "repositories" / "over-https.git", env=trusting)
+
+
+def test_a_host_that_offers_no_single_commits_is_fetched_with_its_history_under_the_fetching_uid(
+    origin: Origin, https: HttpsServer, tmp_path: Path
+) -> None:
+    origin.commit("First", file="one")
+    origin.commit("Second", file="two")
+    origin.git("update-server-info")
+    repository = over_https(f"{https.url}/.git", tmp_path)
+    assert lay_out(repository, "main", tmp_path / "b" / "1") == "Second"
+    assert (tmp_path / "b" / "1" / "file").read_text() == "two"
+    about = (repository.cache / "HEAD").stat()
+    assert about.st_uid == (uid_for(NUMBER, fetching=True) or os.getuid())
+    if uid_for(NUMBER) is not None:
+        assert repository.cache.stat().st_mode & 0o777 == 0o750
+        assert repository.cache.stat().st_gid == uid_for(NUMBER)
+
+
+@pytest.mark.parametrize(("path", "problem"), [("private/x.git", "git.needs-password"), ("none.git", "git.not-found")])
+def test_a_private_and_a_missing_repository_are_told_apart(
+    https: HttpsServer, tmp_path: Path, path: str, problem: str
+) -> None:
+    with pytest.raises(Problem) as caught:
+        over_https(f"{https.url}/{path}", tmp_path).resolve("main", Runner())
+    assert caught.value.id == problem
+
+
+def test_a_certificate_of_nobody_is_not_trusted(https: HttpsServer, tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        repository_at(f"{https.url}/.git", tmp_path).resolve("main", Runner())
+    assert caught.value.id == "git.unreachable"
 
 
 def test_a_base_directory_is_found_and_one_that_leads_out_is_refused(
