@@ -214,6 +214,7 @@ class Runner:
         started: float,
     ) -> None:
         """Read until the process has ended; a grandchild that keeps the pipe open does not hold us."""
+        ended = 0.0
         with selectors.DefaultSelector() as selector:
             for stream, kept in ((process.stdout, tail), (process.stderr, stderr_tail)):
                 if stream:
@@ -232,8 +233,10 @@ class Runner:
                     key.data.add(data)
                     if on_output and (command.merge_stderr or key.data is stderr_tail):
                         on_output(data)
-                if not events and process.poll() is not None:
-                    return
+                if process.poll() is not None:
+                    ended = ended or time.monotonic()
+                    if not events or time.monotonic() - ended > 1.0:  # what it left behind may talk for ever
+                        return
             while process.poll() is None:  # closed its output, still running
                 if self.cancelled():
                     raise Cancelled

@@ -132,6 +132,17 @@ def test_what_a_command_leaves_running_is_ended_with_it(limited: None, tmp_path:
     assert time.monotonic() - started < 20  # the straggler's 600 s were not waited for
 
 
+def test_what_it_leaves_talking_holds_nobody(limited: None) -> None:
+    code = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n    while True: print('and another thing', flush=True); time.sleep(0.01)\n"
+        "os._exit(0)"
+    )
+    assert "another" in run(code, confine(), timeout=60)
+    assert not cgroups.processes(f"bakery-test-{NUMBER}")
+
+
 def test_a_timeout_ends_even_what_ignores_sigterm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
