@@ -12,9 +12,11 @@ import json
 import os
 import resource
 import shutil
+import signal
 import sys
 import time
 import warnings  # noqa: F401 - os.execvpe imports it, when it may no longer be readable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +34,7 @@ BUN_RESERVES = 1280 * 1024 * 1024
 def main(path: str) -> NoReturn:
     spec: dict[str, Any] = json.loads(Path(path).read_text())
     confinement: dict[str, Any] = spec["confinement"]
-    _note_start(spec.get("starts"))
+    _note_start(spec["starts"])
     in_group = _enter_group(confinement)
     _limit(confinement, in_group)
     if confinement["uid"] is not None:
@@ -51,10 +53,30 @@ def main(path: str) -> NoReturn:
 
 
 def _note_start(file: str | None) -> None:
-    """One line per start: how a supervisor's restarts are counted."""
+    """One line per start, ``<time>/<pid>/<when the kernel says it began>``: how a supervisor's restarts are counted,
+    and how the former run is found that a killed supervisor left behind, with our port."""
     if file:
-        with Path(file).open("a") as starts:
-            starts.write(f"{time.time():.3f}\n")
+        starts = Path(file)
+        former = starts.read_text().split() if starts.exists() else []
+        if former:
+            _end_former(former[-1])
+        with starts.open("a") as log:
+            log.write(f"{time.time():.3f}/{os.getpid()}/{_began(os.getpid())}\n")
+
+
+def _end_former(line: str) -> None:
+    _, pid, began = line.split("/")
+    if _began(int(pid)) == began:  # a number that was used again began later
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(pid), signal.SIGKILL)
+
+
+def _began(pid: int) -> str:
+    """Field 22 of proc(5)'s stat, in clock ticks since boot; "": there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 def _enter_group(confinement: dict[str, Any]) -> bool:

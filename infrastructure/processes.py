@@ -68,7 +68,7 @@ class LaunchFiles:
         return spec
 
     def starts(self, name: str) -> list[str]:
-        """When it was started, the first time and again: one time each."""
+        """Its starts, the first one and every one since: see ``launch.py``."""
         try:
             return self._starts(name).read_text().split()
         except FileNotFoundError:

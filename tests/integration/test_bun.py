@@ -360,8 +360,10 @@ def test_what_runs_comes_back_with_supervisord_and_what_was_stopped_does_not(hou
     house.supervisord.start()
     assert ask(house.port)
     assert house.runtime.observe(NUMBER, "green").state == ProcessState.MISSING
+    orphan = house.runtime.processes._info(f"bakery-deployment-{NUMBER}-blue")["pid"]  # type: ignore[attr-defined]
     house.supervisord.kill()  # its programs live on, and hold their ports
     house.supervisord.start()
+    assert until(lambda: not group_is_alive(orphan))
     assert until(lambda: house.observe().state == ProcessState.RUNNING)
     assert ask(house.port)
 
