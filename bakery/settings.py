@@ -97,7 +97,6 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = [
-    "urls.W002",  # /deployments and /deployments/new, without a slash at the end
     "security.W004",  # HSTS, and
     "security.W008",  # the redirect to https are for whoever ends TLS in front of Bakery: it knows the other hosts
 ]
