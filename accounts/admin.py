@@ -10,7 +10,8 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.services import create_person, set_role
-from bakery.admin_pages import WithoutSecrets, person_of
+from bakery.admin_pages import WithoutSecrets
+from bakery.permissions import person_of
 from infrastructure.secret import Secret
 
 

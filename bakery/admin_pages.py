@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from accounts.models import User
 from bakery.encryption import EncryptedField
 from infrastructure.errors import Problem
 
@@ -57,9 +56,3 @@ def secret_columns(model: type[Model]) -> list[str]:
 
 def in_one_line(error: Problem | ValidationError) -> str:
     return str(error) if isinstance(error, Problem) else " ".join(error.messages)
-
-
-def person_of(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # PermissionMiddleware has seen to that
-        raise TypeError("Nobody is signed in.")
-    return request.user

@@ -8,9 +8,8 @@ from django.http import Http404, HttpRequest
 from django.middleware.csrf import get_token
 from django.urls import URLPattern, path
 
-from accounts.models import User
 from bakery.api import endpoint
-from bakery.permissions import requires
+from bakery.permissions import person_of, requires
 from bakery.roles import Action
 from deployments import api as deployments
 
@@ -26,9 +25,8 @@ def index(request: HttpRequest) -> dict[str, Any]:
 @endpoint("GET")
 def session(request: HttpRequest) -> dict[str, Any]:
     """Who is signed in, and the CSRF token that unsafe methods need."""
-    if not isinstance(request.user, User):  # PermissionMiddleware has seen to that
-        raise Http404
-    return {"email": request.user.email, "role": request.user.role, "csrf_token": get_token(request)}
+    person = person_of(request)
+    return {"email": person.email, "role": person.role, "csrf_token": get_token(request)}
 
 
 @requires(Action.VIEW)

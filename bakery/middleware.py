@@ -11,7 +11,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from bakery.api import refusal
 from bakery.permissions import action_of
-from bakery.roles import Action, role_may
+from bakery.roles import Action, Role, role_may
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 POLICY = (
@@ -63,7 +63,7 @@ class PermissionMiddleware:
             if speaks_json:
                 return refusal(401, "api.not-signed-in", "You are not signed in.", "Sign in at /auth/login.")
             return _to_sign_in(request)
-        why = f"Your role ({request.user.get_role_display().lower()}) may not {action.label}."
+        why = f"Your role ({dict(Role.choices).get(role, role).lower()}) may not {action.label}."
         if speaks_json:
             return refusal(403, "permission.refused", why, "Ask an admin for another role.")
         raise PermissionDenied(why)
@@ -80,6 +80,6 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     """Where a person who was signed out in the middle is sent: back to the page, not to the part that was refreshed."""
     came_from = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
     login = resolve_url("accounts:login")
-    if getattr(request, "htmx", False):
-        return HttpResponseClientRedirect(f"{login}?{urlencode({'next': request.htmx.current_url_abs_path or '/'})}")
+    if htmx := getattr(request, "htmx", None):
+        return HttpResponseClientRedirect(f"{login}?{urlencode({'next': htmx.current_url_abs_path or '/'})}")
     return HttpResponseRedirect(f"{login}?{urlencode({'next': came_from})}")

@@ -23,7 +23,8 @@ def render_page(
     ``parts`` maps the element id that htmx will replace to the template of that element, or to (template, function
     that gives what this part alone needs). The whole page needs the context of all parts.
     """
-    wanted = request.htmx.target if request.htmx else None
+    htmx = getattr(request, "htmx", None)
+    wanted: str = htmx.target or "" if htmx else ""
     parts = parts or {}
     if wanted in parts:
         part = parts[wanted]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -57,7 +59,9 @@ def activity(request: HttpRequest) -> HttpResponse:
     filters = ActivityFilter(request.GET)
     tasks = filters.apply(Task.objects.visible_to(request.user).for_feed())
     rows = list(tasks[: FEED_PAGE + 1])
-    query = {name: value for name, value in request.GET.items() if value and name in (*filters.fields, "before")}
+    query: dict[str, Any] = {
+        name: value for name, value in request.GET.items() if value and name in (*filters.fields, "before")
+    }
     older = {**query, "before": rows[FEED_PAGE - 1].pk} if len(rows) > FEED_PAGE else None
     newest = {name: value for name, value in query.items() if name != "before"}
     context = {

@@ -8,8 +8,9 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from bakery.admin_pages import ReadOnly, WithoutSecrets, in_one_line, person_of
+from bakery.admin_pages import ReadOnly, WithoutSecrets, in_one_line
 from bakery.models import Task
+from bakery.permissions import person_of
 from deployments.models import Deployment, EnvVar, LogChunk, LogStream, PersistentDirectory, Release, Slot
 from deployments.services import requests
 from deployments.services.env import set_env, unset_env

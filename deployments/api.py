@@ -8,10 +8,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import path
 
-from accounts.models import User
 from bakery.api import body_of, endpoint, refuse_unknown, rows_wanted, text, text_list, text_map
 from bakery.models import Task
-from bakery.permissions import access_deployment, access_task, requires
+from bakery.permissions import access_deployment, access_task, person_of, requires
 from bakery.roles import Action
 from deployments.models import Deployment
 from deployments.services import requests
@@ -28,12 +27,12 @@ Answer = dict[str, Any] | list[dict[str, Any]] | tuple[int, dict[str, Any]]
 def deployments(request: HttpRequest) -> Answer:
     """All deployments; POST {name, repository, env, persistent, any setting} makes one."""
     if request.method == "GET":
-        return [deployment_shape(found) for found in Deployment.objects.visible_to(person(request)).for_list()]
+        return [deployment_shape(found) for found in Deployment.objects.visible_to(person_of(request)).for_list()]
     body = body_of(request)
     refuse_unknown(body, CHANGEABLE | {"name", "repository", "env", "persistent"})
     settings = {name: value for name, value in body.items() if name in CHANGEABLE - {"repository"}}
     made = create_deployment(
-        by=person(request),
+        by=person_of(request),
         name=text(body, "name"),
         repository=text(body, "repository"),
         env=text_map(body, "env"),
@@ -53,7 +52,7 @@ def deployment(request: HttpRequest, pk: int) -> Answer:
         refuse_unknown(body, CHANGEABLE | {"persistent"})
         persistent = text_list(body, "persistent") if "persistent" in body else None
         settings = {name: value for name, value in body.items() if name in CHANGEABLE}
-        update_deployment(found, by=person(request), persistent=persistent, **settings)
+        update_deployment(found, by=person_of(request), persistent=persistent, **settings)
         found = access_deployment(request, pk)
     return deployment_detail(found)
 
@@ -93,9 +92,9 @@ def env(request: HttpRequest, pk: int) -> Answer:
         flags = {name: bool(body.get(name, True)) for name in ("build_time", "run_time")}
         names = text_list(body, "unset")
         if values := text_map(body, "set"):
-            set_env(found, by=person(request), values=values, **flags)
+            set_env(found, by=person_of(request), values=values, **flags)
         if names:
-            unset_env(found, by=person(request), names=names)
+            unset_env(found, by=person_of(request), names=names)
     rows = found.env_vars.values("name", "build_time", "run_time", "updated_at")
     return [{**row, "updated_at": row["updated_at"].isoformat()} for row in rows]
 
@@ -106,7 +105,9 @@ def deploy(request: HttpRequest, pk: int) -> Answer:
     """Deploy its branch, or {ref}: a branch, a tag, a commit."""
     body = body_of(request)
     refuse_unknown(body, frozenset({"ref"}))
-    return 202, task_shape(requests.deploy(access_deployment(request, pk), by=person(request), ref=text(body, "ref")))
+    return 202, task_shape(
+        requests.deploy(access_deployment(request, pk), by=person_of(request), ref=text(body, "ref"))
+    )
 
 
 @requires(Action.DEPLOY)
@@ -121,12 +122,12 @@ def rollback(request: HttpRequest, pk: int) -> Answer:
         to = found.releases.filter(number=number).first() if isinstance(number, int) else None
         if to is None:
             raise Problem("release.unknown", f"{found.name} has no release {number}.", "GET …/releases lists them.")
-    return 202, task_shape(requests.rollback(found, by=person(request), to=to))
+    return 202, task_shape(requests.rollback(found, by=person_of(request), to=to))
 
 
 def _asks(verb: Callable[..., Task], action: Action, summary: str) -> Callable[..., Any]:
     def ask(request: HttpRequest, pk: int) -> Answer:
-        return 202, task_shape(verb(access_deployment(request, pk), by=person(request)))
+        return 202, task_shape(verb(access_deployment(request, pk), by=person_of(request)))
 
     ask.__doc__ = summary
     return requires(action)(endpoint("POST")(ask))
@@ -142,7 +143,7 @@ delete = _asks(requests.delete, Action.DELETE_DEPLOYMENT, "Delete it with everyt
 @endpoint("GET")
 def tasks(request: HttpRequest) -> Answer:
     """The activity feed, the newest first (?limit=)."""
-    return [task_shape(task) for task in Task.objects.visible_to(person(request)).for_feed()[: rows_wanted(request)]]
+    return [task_shape(task) for task in Task.objects.visible_to(person_of(request)).for_feed()[: rows_wanted(request)]]
 
 
 @requires(Action.VIEW)
@@ -158,15 +159,9 @@ def task(request: HttpRequest, pk: int) -> Answer:
 def cancel(request: HttpRequest, pk: int) -> Answer:
     """Ask a task to end."""
     found = access_task(request, pk)
-    if not requests.cancel(found, by=person(request)):
+    if not requests.cancel(found, by=person_of(request)):
         raise Problem("cancel.too-late", f"It is too late to cancel “{found}”.", "Roll back when it is done.")
     return 202, task_shape(access_task(request, pk))
-
-
-def person(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # PermissionMiddleware has seen to that
-        raise TypeError("Nobody is signed in.")
-    return request.user
 
 
 urlpatterns = [

@@ -126,7 +126,7 @@ class NewDeploymentForm(SettingsForm):
     )
 
     class Meta(SettingsForm.Meta):
-        fields = ("name", *SETTINGS)
+        fields = ("name", *SETTINGS)  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from bakery.models import Task
-from bakery.permissions import access_deployment, access_release, access_task, requires
+from bakery.permissions import access_deployment, access_release, access_task, person_of, requires
 from bakery.roles import Action
 from deployments.models import Deployment
 from deployments.services import requests
@@ -33,7 +33,7 @@ def deploy(request: HttpRequest, pk: int) -> HttpResponse:
     deployment = access_deployment(request, pk)
     ref = request.POST.get("ref", "").strip()
     said = f"Deploying {ref or deployment.branch}."
-    return _ask(request, deployment, lambda: requests.deploy(deployment, by=request.user, ref=ref), said)
+    return _ask(request, deployment, lambda: requests.deploy(deployment, by=person_of(request), ref=ref), said)
 
 
 @requires(Action.DEPLOY)
@@ -42,28 +42,34 @@ def rollback(request: HttpRequest, pk: int, release_pk: int) -> HttpResponse:
     deployment = access_deployment(request, pk)
     release = access_release(request, deployment, release_pk)
     said = f"Going back to v{release.number}."
-    return _ask(request, deployment, lambda: requests.rollback(deployment, by=request.user, to=release), said)
+    return _ask(request, deployment, lambda: requests.rollback(deployment, by=person_of(request), to=release), said)
 
 
 @requires(Action.DEPLOY)
 @require_POST
 def restart(request: HttpRequest, pk: int) -> HttpResponse:
     deployment = access_deployment(request, pk)
-    return _ask(request, deployment, lambda: requests.restart(deployment, by=request.user), f"Restarting {deployment}.")
+    return _ask(
+        request, deployment, lambda: requests.restart(deployment, by=person_of(request)), f"Restarting {deployment}."
+    )
 
 
 @requires(Action.DEPLOY)
 @require_POST
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
     deployment = access_deployment(request, pk)
-    return _ask(request, deployment, lambda: requests.stop(deployment, by=request.user), f"Stopping {deployment}.")
+    return _ask(
+        request, deployment, lambda: requests.stop(deployment, by=person_of(request)), f"Stopping {deployment}."
+    )
 
 
 @requires(Action.DEPLOY)
 @require_POST
 def start(request: HttpRequest, pk: int) -> HttpResponse:
     deployment = access_deployment(request, pk)
-    return _ask(request, deployment, lambda: requests.start(deployment, by=request.user), f"Starting {deployment}.")
+    return _ask(
+        request, deployment, lambda: requests.start(deployment, by=person_of(request)), f"Starting {deployment}."
+    )
 
 
 @requires(Action.DEPLOY)
@@ -71,7 +77,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """``pk`` is a task's: what runs is cancelled, not whatever may run by the time the click arrives."""
     task = access_task(request, pk)
-    if requests.cancel(task, by=request.user):
+    if requests.cancel(task, by=person_of(request)):
         messages.info(request, f"Cancelling “{task}”.")
     else:
         messages.warning(
@@ -88,4 +94,4 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, f"Nothing was deleted. Type “{deployment.name}” to confirm.")
         return redirect("deployments:settings", deployment.pk)
     said = f"Deleting {deployment} and everything that was made for it."
-    return _ask(request, deployment, lambda: requests.delete(deployment, by=request.user), said)
+    return _ask(request, deployment, lambda: requests.delete(deployment, by=person_of(request)), said)

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
 from bakery.environment import ROOT
-from bakery.permissions import requires
+from bakery.permissions import person_of, requires
 from bakery.roles import Action
 from deployments.forms import LIMITS, SWITCH, WEB, NewDeploymentForm
 from deployments.services.requests import deploy
@@ -28,7 +28,7 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             deployment = create_deployment(
-                by=request.user,
+                by=person_of(request),
                 name=form.cleaned_data["name"],
                 env=form.cleaned_data["env"],
                 persistent=form.persistent_paths(),
@@ -39,7 +39,7 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"{deployment} is created.")
             if "deploy" in request.POST:
-                deploy(deployment, by=request.user)
+                deploy(deployment, by=person_of(request))
             return redirect("deployments:detail", deployment.pk)
     context = {
         "section": "deployments",

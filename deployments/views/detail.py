@@ -68,7 +68,7 @@ def build_log_of(release: Release | None) -> LogStream | None:
 @requires(Action.VIEW)
 def overview(request: HttpRequest, pk: int) -> HttpResponse:
     deployment, context = page_of(request, pk, "overview")
-    newest = list(deployment.releases.for_history()[:5])  # type: ignore[attr-defined]
+    newest = list(deployment.releases.for_history()[:5])
     context |= {
         "persistent": deployment.persistent_directories.all(),
         "releases": newest,
@@ -97,7 +97,7 @@ def _retained(deployment: Deployment) -> set[int]:
 @requires(Action.VIEW)
 def releases(request: HttpRequest, pk: int) -> HttpResponse:
     deployment, context = page_of(request, pk, "releases")
-    history = deployment.releases.for_history()[:SHOWN_RELEASES]  # type: ignore[attr-defined]
+    history = deployment.releases.for_history()[:SHOWN_RELEASES]
     context |= {"releases": history, "retained": _retained(deployment)}
     parts = {"head": HEAD, "work": WORK, "releases": "deployments/_releases.html"}
     return render_page(request, "deployments/releases.html", context, parts)
@@ -111,7 +111,7 @@ def release(request: HttpRequest, pk: int, release_pk: int) -> HttpResponse:
         "release": found,
         "stream": build_log_of(found),
         "has_process_log": found.log_streams.filter(kind=StreamKind.PROCESS).exists(),
-        "recent": found.tasks.for_feed(),  # type: ignore[attr-defined]
+        "recent": found.tasks.for_feed(),
         "retained": _retained(deployment),
     }
     parts = {

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from bakery.pages import render_page
-from bakery.permissions import access_deployment, requires
+from bakery.permissions import access_deployment, person_of, requires
 from bakery.roles import Action
 from deployments.forms import DotenvForm, VariableForm
 from deployments.models import Deployment, EnvVar
@@ -48,7 +48,7 @@ def paste(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         values = form.cleaned_data["text"]
         try:
-            set_env(deployment, by=request.user, values=values)
+            set_env(deployment, by=person_of(request), values=values)
         except Problem as problem:
             form.add_error("text", f"{problem.message} {problem.hint}".strip())
         else:
@@ -96,7 +96,7 @@ def reveal(request: HttpRequest, pk: int, variable_pk: int) -> HttpResponse:
 def remove(request: HttpRequest, pk: int, variable_pk: int) -> HttpResponse:
     deployment = access_deployment(request, pk)
     variable = _variable(deployment, variable_pk)
-    unset_env(deployment, by=request.user, names=[variable.name])
+    unset_env(deployment, by=person_of(request), names=[variable.name])
     messages.success(request, f"{variable.name} is removed. The app has it until the next release.")
     return redirect("deployments:environment", pk)
 
@@ -122,7 +122,7 @@ def _set(
 ) -> bool:
     """Whether the service took it; what it refused stands beside the field."""
     try:
-        set_env(deployment, by=request.user, values={name: value}, **flags)
+        set_env(deployment, by=person_of(request), values={name: value}, **flags)
     except Problem as problem:
         place = "name" if problem.id == "input.variable-name" else "value" if problem.id.startswith("input") else None
         form.add_error(place, f"{problem.message} {problem.hint}".strip())

@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from bakery.pages import render_page
-from bakery.permissions import requires
+from bakery.permissions import person_of, requires
 from bakery.roles import Action
 from deployments.forms import LIMITS, RUNTIME, SOURCE, SWITCH, WEB, SettingsForm
 from deployments.services.settings import update_deployment
@@ -32,13 +32,13 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
     form = SettingsForm(request.POST if request.method == "POST" else None, instance=deployment)
     if request.method == "POST" and form.is_valid():
         try:
-            update_deployment(deployment, by=request.user, persistent=form.persistent_paths(), **form.changes())
+            update_deployment(deployment, by=person_of(request), persistent=form.persistent_paths(), **form.changes())
         except (ValidationError, Problem) as problem:
             form.take(problem)
         else:
             messages.success(request, "The settings are saved. They are live with the next release.")
             return redirect("deployments:settings", pk)
-    if not request.user.may(Action.CONFIGURE):
+    if not person_of(request).may(Action.CONFIGURE):
         for field in form.fields.values():
             field.disabled = True
     changed = {name.replace(" ", "_") for name in context["changed"]}

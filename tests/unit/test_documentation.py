@@ -38,7 +38,9 @@ def test_every_command_is_in_the_readme_and_has_help() -> None:
     assert {name for name in ours if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)} == set()
 
 
-@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]), ids=lambda page: page.name
+)
 def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text()
     linked = [page.parent / target for target in LINK.findall(text)]
