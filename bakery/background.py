@@ -14,7 +14,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -24,6 +23,7 @@ from types import FrameType
 import django
 
 from bakery import worker
+from bakery.celery import app
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ def load() -> None:
     django.setup()
     for name in SHARED:
         importlib.import_module(name)
-    worker.app.loader.import_default_modules()
-    worker.app.finalize()
+    app.loader.import_default_modules()
+    app.finalize()
     gc.collect()
     gc.freeze()  # a collection in a child must not touch, and so copy, all of this
 
@@ -131,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
