@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.instance import EMAIL, Instance, run
+from infrastructure.quickstart import layout
+from tests.instance import EMAIL, Instance, clean_environment, run
+from tests.integration.waiting import until
 
 OURS = {
     "cancel",
@@ -136,6 +140,21 @@ def test_a_release_that_fails_says_why_and_leaves_the_old_one(
     assert instance.manage("deploy", NAME, "--ref", "no-such-branch", check=False).returncode == 1
     statuses = [row["state"] for row in instance.manage_json("status", NAME)["releases"]]  # type: ignore[index]
     assert statuses == ["failed", "failed", "live"]
+
+
+def test_without_redis_a_task_is_written_down_and_found(instance: Instance, deployment: str) -> None:
+    env = {**clean_environment(), **instance.env, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "deploy", NAME, "--no-wait"],
+        cwd=layout.CHECKOUT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a worker will find it" in done.stdout
+    until(lambda: instance.app(NAME).text == "one hello there", timeout=60)
 
 
 def wait_for_log(instance: Instance, text: str) -> str:
