@@ -74,42 +74,32 @@ class Repository:
         self.is_file = self.url.startswith("file://")
         self.fetched_by_bakery = not self.url.startswith("https://")
 
-    def resolve(self, ref: str, runner: Runner) -> str:
-        """The SHA of the commit that ``ref`` names on the server now. A full SHA is taken at its word."""
+    def fetch(self, ref: str, runner: Runner, log: LogSink | None = None) -> Commit:
+        """Bring the commit that ``ref`` names now into the cache, alone where the server allows that.
+        The server is asked once: for a branch, and only when it has none of that name for a tag."""
         wanted = GitRef(ref)
+        self._make_cache(runner)
         if wanted.is_sha:
-            return str(wanted)
-        names = (f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}")  # the best one first
-        output = self._run(
-            runner,
-            "ls-remote",
-            "--",
-            self.url,
-            *names,
-            confine=self._fetching(),
-            timeout=LOOK_SECONDS,
-            merge_stderr=False,
-        )
-        found = {name: sha for sha, _, name in (line.partition("\t") for line in output.splitlines())}
-        for name in names:
-            if name in found:
-                return found[name]
+            return self._fetch_sha(wanted, runner, log)
+        for kind in ("heads", "tags"):
+            name = f"+refs/{kind}/{wanted}:{WANTED}"
+            try:
+                self._fetch_shallow(name, name, runner, log)
+            except Problem as problem:
+                if problem.id != git_errors.NO_SUCH_REF:
+                    raise
+                continue
+            if commit := self._describe(WANTED, runner):
+                return commit
         raise git_errors.no_such_ref(self.url, wanted)
 
-    def fetch(self, ref: str, runner: Runner, log: LogSink | None = None) -> Commit:
-        """Bring the commit that ``ref`` names now into the cache, alone where the server allows that."""
-        sha = self.resolve(ref, runner)
-        self._make_cache(runner)
-        if not self._has(sha, runner):
-            try:
-                self._fetch(("--depth=1",), f"+{sha}:{WANTED}", runner, log)
-            except Problem as problem:
-                if problem.id != git_errors.NOT_OFFERED:
-                    raise
-                self._fetch((), f"+{ref}:{WANTED}" if ref != sha else ALL_BRANCHES, runner, log)
-            if not self._has(sha, runner):
-                raise git_errors.no_such_ref(self.url, sha)
-        return self._describe(sha, runner)
+    def _fetch_sha(self, sha: GitRef, runner: Runner, log: LogSink | None) -> Commit:
+        if known := self._describe(sha, runner):
+            return known
+        self._fetch_shallow(f"+{sha}:{WANTED}", ALL_BRANCHES, runner, log)
+        if commit := self._describe(sha, runner):
+            return commit
+        raise git_errors.no_such_ref(self.url, sha)
 
     def check_out(self, sha: str, directory: Path, runner: Runner, log: LogSink | None = None) -> None:
         """Lay the commit's files out in ``directory``, which is emptied first and belongs to the deployment afterwards.
@@ -180,24 +170,37 @@ class Repository:
         arguments = ("init", "--quiet", "--bare", "--template=", "--", str(cache))
         self._run(runner, *arguments, confine=self._fetching(), timeout=LOOK_SECONDS)
 
-    def _has(self, sha: str, runner: Runner) -> bool:
-        arguments = (f"--git-dir={self.cache}", "cat-file", "-e", f"{sha}^{{commit}}")
-        look = self.command(*arguments, confine=self._fetching(), timeout=LOOK_SECONDS)
-        return runner.run(look, check=False).exit_code == 0
-
-    def _describe(self, sha: str, runner: Runner) -> Commit:
+    def _describe(self, name: str, runner: Runner) -> Commit | None:
+        """None: it is not in the cache."""
         arguments = (
             f"--git-dir={self.cache}",
             "log",
             "-1",
             "--no-show-signature",
             "--format=%H%x00%s%x00%an",
-            sha,
+            name,
             "--",
         )
-        output = self._run(runner, *arguments, confine=self._fetching(), timeout=LOOK_SECONDS, merge_stderr=False)
-        full, subject, author = output.strip("\n").split("\0")
+        look = self.command(*arguments, confine=self._fetching(), timeout=LOOK_SECONDS, merge_stderr=False)
+        result = runner.run(look, check=False)
+        if result.exit_code != 0:
+            return None
+        full, subject, author = result.output.strip("\n").split("\0")
         return Commit(full, subject[:300], author[:200])
+
+    def _fetch_shallow(self, refspec: str, otherwise: str, runner: Runner, log: LogSink | None) -> None:
+        """One commit; where the server does not give single ones out, ``otherwise`` with its history."""
+
+        def tell(output: bytes) -> None:
+            if log and b"couldn't find remote ref" not in output:  # what is no branch may be a tag
+                log(output)
+
+        try:
+            self._fetch(("--depth=1",), refspec, runner, tell)
+        except Problem as problem:
+            if problem.id != git_errors.NOT_OFFERED:
+                raise
+            self._fetch((), otherwise, runner, tell)
 
     def _fetch(self, options: tuple[str, ...], refspec: str, runner: Runner, log: LogSink | None) -> None:
         quiet = ("--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")

@@ -7,6 +7,7 @@ import re
 from infrastructure.errors import Blame, Problem
 from infrastructure.runner import CommandFailed
 
+NO_SUCH_REF = "git.no-such-branch"
 NOT_OFFERED = "git.commit-not-offered"  # known to git.py alone, which then asks in another way
 
 # The first pattern that is found in git's output decides: (id, pattern, message, hint)
@@ -32,7 +33,7 @@ MEANINGS: tuple[tuple[str, str, str, str], ...] = (
         "Check the address and this host's network, then deploy again. The log has git's own words.",
     ),
     (
-        "git.no-such-branch",
+        NO_SUCH_REF,
         r"couldn't find remote ref",
         "{url} has no such branch, tag or commit.",
         "Choose another branch in the settings, or push it first.",
@@ -71,7 +72,7 @@ def explain(url: str, failure: CommandFailed) -> Problem:
 
 def no_such_ref(url: str, ref: str) -> Problem:
     return Problem(
-        "git.no-such-branch",
+        NO_SUCH_REF,
         f"{url} has no branch, tag or commit named {ref}.",
         "Choose another branch in the settings, or push it first.",
     )

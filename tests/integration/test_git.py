@@ -95,7 +95,7 @@ def test_a_tag_and_a_full_sha_name_commits_as_well(origin: Origin, repository: R
     sha = origin.commit("Tagged", file="tagged")
     origin.git("tag", "-a", "v1", "-m", "one")
     origin.commit("After", file="after")
-    assert repository.resolve("v1", Runner()) == sha
+    assert repository.fetch("v1", Runner()).sha == sha
     assert lay_out(repository, sha, tmp_path / "b" / "1") == "Tagged"
 
 
@@ -138,14 +138,14 @@ def test_hooks_filters_and_configuration_of_the_cache_or_the_repository_do_not_r
 def test_an_address_without_a_repository_is_explained(url: str, ref: str, problem: str, tmp_path: Path) -> None:
     repository = repository_at(url, tmp_path)
     with pytest.raises(Problem) as caught:
-        repository.resolve(ref, Runner())
+        repository.fetch(ref, Runner())
     assert caught.value.id == problem
 
 
 def test_a_branch_that_does_not_exist_is_named(origin: Origin, repository: Repository) -> None:
     origin.commit("First")
     with pytest.raises(Problem, match="no branch, tag or commit named nope") as caught:
-        repository.resolve("nope", Runner())
+        repository.fetch("nope", Runner())
     assert caught.value.id == "git.no-such-branch"
 
 
@@ -164,7 +164,7 @@ def test_a_protocol_that_is_not_on_the_list_is_refused_even_when_it_gets_that_fa
         GitUrl, f"ext::touch% {tmp_path / 'hacked'}"
     )  # as if the value object had let it through
     with pytest.raises(Problem):
-        repository.resolve("main", Runner())
+        repository.fetch("main", Runner())
     assert not (tmp_path / "hacked").exists()
 
 
@@ -203,13 +203,13 @@ def test_a_private_and_a_missing_repository_are_told_apart(
     https: HttpsServer, tmp_path: Path, path: str, problem: str
 ) -> None:
     with pytest.raises(Problem) as caught:
-        over_https(f"{https.url}/{path}", tmp_path).resolve("main", Runner())
+        over_https(f"{https.url}/{path}", tmp_path).fetch("main", Runner())
     assert caught.value.id == problem
 
 
 def test_a_certificate_of_nobody_is_not_trusted(https: HttpsServer, tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
-        repository_at(f"{https.url}/.git", tmp_path).resolve("main", Runner())
+        repository_at(f"{https.url}/.git", tmp_path).fetch("main", Runner())
     assert caught.value.id == "git.unreachable"
 
 
