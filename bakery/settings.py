@@ -146,6 +146,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Missed runs do not pile up: each is only good until the next one is due.
 CELERY_BEAT_SCHEDULE = {
     "reap": {"task": "deployments.tasks.reap", "schedule": 5.0, "options": {"expires": 5.0}},
+    "rotate-access-log": {
+        "task": "analytics.tasks.rotate_access_log",
+        "schedule": 300.0,
+        "options": {"expires": 300.0},
+    },
 }
 CELERY_BEAT_SCHEDULER = "bakery.liveness:Scheduler"
 

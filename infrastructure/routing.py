@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -46,6 +47,9 @@ class Router(Protocol):
 
     def connections(self, deployment_id: int, slot: str) -> int:
         """Requests and websockets that Nginx still has open to ``slot``."""
+
+    def rotate_logs(self) -> list[Path]:
+        """Begin new log files where the old ones have grown large; returns those. No line is lost."""
 
     def set_state(self, deployment_id: int, name: str, state: str) -> None:
         """What the deployment's 502/503 page says: a key of nginx.pages.STATES."""

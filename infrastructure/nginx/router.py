@@ -19,6 +19,7 @@ from infrastructure.nginx.apply import Applier
 from infrastructure.nginx.connections import open_connections
 from infrastructure.nginx.master import Master
 from infrastructure.nginx.prefix import LONGEST_SOCKET, SLOTS, Prefix
+from infrastructure.nginx.rotation import rotate
 from infrastructure.routing import Route
 from infrastructure.runner import Runner
 
@@ -141,6 +142,10 @@ class NginxRouter:
 
     def connections(self, deployment_id: int, slot: str) -> int:
         return open_connections(self.prefix.socket(deployment_id, slot))
+
+    def rotate_logs(self) -> list[Path]:
+        """Begin new log files where the old ones have grown large; returns those."""
+        return rotate([self.logs_dir / "access.json", self.logs_dir / "nginx-error.log"], self.master)
 
     def set_state(self, deployment_id: int, name: str, state: str) -> None:
         folder = self.prefix.deployment_pages(config.deployment_id(deployment_id))

@@ -1,0 +1,35 @@
+"""Nginx's logs have a largest size, and no request is missing in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infrastructure.nginx.rotation import KEPT, rotate
+from tests.integration.nginx_host import running_edge
+from tests.integration.waiting import until
+
+
+def test_requests_go_on_in_a_new_file_and_none_is_missing() -> None:
+    with running_edge() as edge:
+        old = Path(f"{edge.access_log}.1")
+        edge.ask("/before")
+        until(lambda: bool(edge.log_lines(uri="/before")))
+        assert rotate([edge.access_log], edge.router.master, most_bytes=1) == [edge.access_log]
+        until(edge.access_log.exists)
+        edge.ask("/after")
+        until(lambda: bool(edge.log_lines(uri="/after")))
+        assert "/before" in old.read_text()
+        assert not edge.log_lines(uri="/before")
+
+
+def test_a_small_log_is_left_alone_and_old_ones_are_let_go() -> None:
+    with running_edge() as edge:
+        edge.ask("/")
+        until(lambda: bool(edge.log_lines()))
+        assert edge.router.rotate_logs() == []
+        for _ in range(KEPT + 2):
+            edge.ask("/")
+            until(lambda: edge.access_log.exists() and edge.access_log.stat().st_size > 0)
+            rotate([edge.access_log], edge.router.master, most_bytes=1)
+            until(edge.access_log.exists)
+        assert len(list(edge.access_log.parent.glob("access.json.*"))) == KEPT
