@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
 
 from analytics.host import host_figures
 from bakery.models import Task
@@ -21,6 +22,7 @@ DASHBOARD_DEPLOYMENTS = 100
 
 
 @requires(Action.VIEW)
+@require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     def deployments() -> Context:
         visible = Deployment.objects.visible_to(request.user)
@@ -47,11 +49,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.VIEW)
+@require_safe
 def sidebar(request: HttpRequest) -> HttpResponse:
     return render(request, "includes/_sidebar_deployments.html")
 
 
 @requires(Action.VIEW)
+@require_safe
 def activity(request: HttpRequest) -> HttpResponse:
     """The feed, newest first. ``before`` is the id of a task: paging by key stays right while new tasks arrive."""
     from bakery.forms import ActivityFilter
@@ -77,6 +81,7 @@ def activity(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.VIEW)
+@require_safe
 def task(request: HttpRequest, pk: int) -> HttpResponse:
     found = access_task(request, pk)
     streams = list(found.release.log_streams.all()) if found.release else []

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.views.decorators.http import require_safe
 
 from bakery.models import Task
 from bakery.pages import Context, render_page
@@ -44,7 +45,7 @@ def page_of(request: HttpRequest, pk: int, tab: str) -> tuple[Deployment, Contex
         "deployment": deployment,
         "current": deployment.current_release,
         # Where the refreshing parts are asked for: a form that came back with errors stands under a POST's address.
-        "live_url": request.get_full_path() if request.method == "GET" else reverse(f"deployments:{tab}", args=[pk]),
+        "live_url": reverse(f"deployments:{tab}", args=[pk]) if request.method == "POST" else request.get_full_path(),
         "work": work[::-1],  # the running one first, what waits behind it
         **_changed(deployment),
     }
@@ -66,6 +67,7 @@ def build_log_of(release: Release | None) -> LogStream | None:
 
 
 @requires(Action.VIEW)
+@require_safe
 def overview(request: HttpRequest, pk: int) -> HttpResponse:
     deployment, context = page_of(request, pk, "overview")
     newest = list(deployment.releases.for_history()[:5])
@@ -95,6 +97,7 @@ def _retained(deployment: Deployment) -> set[int]:
 
 
 @requires(Action.VIEW)
+@require_safe
 def releases(request: HttpRequest, pk: int) -> HttpResponse:
     deployment, context = page_of(request, pk, "releases")
     history = deployment.releases.for_history()[:SHOWN_RELEASES]
@@ -104,6 +107,7 @@ def releases(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.VIEW)
+@require_safe
 def release(request: HttpRequest, pk: int, release_pk: int) -> HttpResponse:
     deployment, context = page_of(request, pk, "releases")
     found = access_release(request, deployment, release_pk)
@@ -125,6 +129,7 @@ def release(request: HttpRequest, pk: int, release_pk: int) -> HttpResponse:
 
 
 @requires(Action.READ_LOGS)
+@require_safe
 def logs(request: HttpRequest, pk: int) -> HttpResponse:
     """The process log of the live release, or of the one that ``?release=<id>`` names."""
     deployment, context = page_of(request, pk, "logs")

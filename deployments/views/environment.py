@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from bakery.pages import render_page
 from bakery.permissions import access_deployment, person_of, requires
@@ -23,6 +23,7 @@ from infrastructure.errors import Problem
 
 
 @requires(Action.VIEW)
+@require_safe
 def environment(request: HttpRequest, pk: int) -> HttpResponse:
     return _page(request, pk)
 
@@ -82,7 +83,7 @@ def edit(request: HttpRequest, pk: int, variable_pk: int) -> HttpResponse:
 
 @requires(Action.EDIT_ENV)
 @never_cache
-@require_http_methods(["GET"])
+@require_safe
 def reveal(request: HttpRequest, pk: int, variable_pk: int) -> HttpResponse:
     """The value in place of its dots, or with ``?hide=1`` the dots again: a part, never a page."""
     variable = _variable(access_deployment(request, pk), variable_pk)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
 
 from bakery.pages import render_page
 from bakery.permissions import requires
@@ -14,6 +15,7 @@ PER_PAGE = 50
 
 
 @requires(Action.VIEW)
+@require_safe
 def list_deployments(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").strip().replace("\0", "")[:100]
     found = Deployment.objects.visible_to(request.user).for_list()

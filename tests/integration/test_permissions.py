@@ -1,0 +1,310 @@
+"""Who may do what, asserted from the outside for every URL, every websocket and every command there is.
+
+One table each. An entry point that has no row fails the test: whoever adds one says here who may use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import CommandError
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from accounts.models import User
+from bakery.models import Task, TaskKind
+from bakery.routing import websocket_urlpatterns
+from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
+from deployments.services.settings import create_deployment
+from deployments.services.snapshot import Snapshot
+from tests.integration.people import alice, bob, charlie
+from tests.integration.web_process import daphne
+
+EVERYBODY, VIEWER, DEPLOYER, ADMIN = range(4)  # the lowest that may
+
+# URL name -> (who may read it, who may send it something)
+URLS = {
+    "healthz": (EVERYBODY, EVERYBODY),
+    "accounts:login": (EVERYBODY, EVERYBODY),
+    "accounts:logout": (VIEWER, VIEWER),
+    "accounts:password": (VIEWER, VIEWER),
+    "dashboard": (VIEWER, VIEWER),
+    "sidebar": (VIEWER, VIEWER),
+    "activity": (VIEWER, VIEWER),
+    "task": (VIEWER, VIEWER),
+    "deployments:list": (VIEWER, VIEWER),
+    "deployments:new": (DEPLOYER, DEPLOYER),
+    "deployments:template": (DEPLOYER, DEPLOYER),
+    "deployments:detail": (VIEWER, VIEWER),
+    "deployments:releases": (VIEWER, VIEWER),
+    "deployments:release": (VIEWER, VIEWER),
+    "deployments:rollback": (DEPLOYER, DEPLOYER),
+    "deployments:environment": (VIEWER, VIEWER),
+    "deployments:env-add": (DEPLOYER, DEPLOYER),
+    "deployments:env-paste": (DEPLOYER, DEPLOYER),
+    "deployments:env-edit": (DEPLOYER, DEPLOYER),
+    "deployments:env-reveal": (DEPLOYER, DEPLOYER),
+    "deployments:env-remove": (DEPLOYER, DEPLOYER),
+    "deployments:settings": (VIEWER, DEPLOYER),
+    "deployments:logs": (VIEWER, VIEWER),
+    "deployments:deploy": (DEPLOYER, DEPLOYER),
+    "deployments:restart": (DEPLOYER, DEPLOYER),
+    "deployments:stop": (DEPLOYER, DEPLOYER),
+    "deployments:start": (DEPLOYER, DEPLOYER),
+    "deployments:delete": (DEPLOYER, DEPLOYER),
+    "deployments:cancel": (DEPLOYER, DEPLOYER),
+    "logs:viewer": (VIEWER, VIEWER),
+    "logs:lines": (VIEWER, VIEWER),
+    "logs:search": (VIEWER, VIEWER),
+    "logs:raw": (VIEWER, VIEWER),
+    "api-index": (VIEWER, VIEWER),
+    "api-session": (VIEWER, VIEWER),
+    "api-deployments": (VIEWER, DEPLOYER),
+    "api-deployment": (VIEWER, DEPLOYER),
+    "api-status": (VIEWER, VIEWER),
+    "api-releases": (VIEWER, VIEWER),
+    "api-deployment-tasks": (VIEWER, VIEWER),
+    "api-env": (DEPLOYER, DEPLOYER),
+    "api-deploy": (DEPLOYER, DEPLOYER),
+    "api-rollback": (DEPLOYER, DEPLOYER),
+    "api-restart": (DEPLOYER, DEPLOYER),
+    "api-stop": (DEPLOYER, DEPLOYER),
+    "api-start": (DEPLOYER, DEPLOYER),
+    "api-delete": (DEPLOYER, DEPLOYER),
+    "api-tasks": (VIEWER, VIEWER),
+    "api-task": (VIEWER, VIEWER),
+    "api-cancel": (DEPLOYER, DEPLOYER),
+    "api-unknown": (VIEWER, VIEWER),
+    "admin-login": (EVERYBODY, EVERYBODY),  # leads to our own sign-in
+    "admin:": (ADMIN, ADMIN),  # all of Django's admin
+}
+SOCKETS = {
+    "ws/events/": VIEWER,
+    "ws/streams/<int:stream_id>/": VIEWER,
+}
+# command -> (who may name themselves with --as, arguments that it needs)
+COMMANDS = {
+    "cancel": (DEPLOYER, ["shop"]),
+    "collect_logs": (ADMIN, []),
+    "create_admin": (ADMIN, ["new@example.com"]),
+    "create_deployment": (DEPLOYER, ["blog", "--repo", "https://example.com/blog.git"]),
+    "delete_deployment": (DEPLOYER, ["shop"]),
+    "deploy": (DEPLOYER, ["shop"]),
+    "doctor": (ADMIN, []),
+    "env": (DEPLOYER, ["shop", "list"]),
+    "list_users": (ADMIN, []),
+    "logs": (VIEWER, ["shop"]),
+    "restart": (DEPLOYER, ["shop"]),
+    "rollback": (DEPLOYER, ["shop"]),
+    "rotate_encryption_key": (ADMIN, []),
+    "set_role": (ADMIN, ["bob@example.com", "viewer"]),
+    "start": (DEPLOYER, ["shop"]),
+    "status": (VIEWER, []),
+    "stop": (DEPLOYER, ["shop"]),
+}
+OUR_APPS = {"bakery", "accounts", "deployments", "domains", "databases", "analytics"}
+
+
+@dataclass
+class Entry:
+    name: str
+    path: str
+    row: str  # the key of URLS that speaks for it
+
+
+@dataclass
+class Things:
+    """One of everything that an address can name."""
+
+    deployment: Deployment
+    release: Release
+    stream: LogStream
+    task: Task
+
+    @classmethod
+    def make(cls) -> Things:
+        shop = create_deployment(by=None, name="shop", repository="https://example.com/shop.git", env={"KEY": "value"})
+        release = Release.objects.create(
+            deployment=shop, number=1, ref="main", state=ReleaseState.RETAINED, snapshot=Snapshot.of(shop).to_secret()
+        )
+        Deployment.objects.filter(pk=shop.pk).update(next_release_number=2)
+        stream = LogStream.objects.create(kind=StreamKind.PROCESS, deployment=shop, release=release)
+        task = Task.objects.create(kind=TaskKind.DEPLOY, subject=shop.name, deployment=shop, release=release)
+        return cls(shop, release, stream, task)
+
+    def path(self, route: str, name: str) -> str:
+        """The route with the ids of these things in it."""
+        values = {
+            "pk": self.task.pk
+            if name in ("task", "deployments:cancel", "api-task", "api-cancel")
+            else self.deployment.pk,
+            "release_pk": self.release.pk,
+            "variable_pk": self.deployment.env_vars.get().pk,
+            "stream_id": self.stream.pk,
+            "name": "Dockerfile",
+            "rest": "nowhere",
+            "id": 1,
+            "object_id": self.deployment.pk,
+            "app_label": "deployments",
+            "content_type_id": 1,
+            "url": "nowhere",
+        }
+        plain = re.sub(
+            r"\(\?P<url>[^)]*\)|\(\?P<(\w+)>[^)]*\)", lambda m: "nowhere" if not m[1] else str(values[m[1]]), route
+        )
+        plain = re.sub(r"<(?:\w+:)?(\w+)>", lambda m: str(values[m[1]]), plain)
+        return "/" + plain.replace("^", "").replace("$", "").replace("\\Z", "")
+
+
+def entries(things: Things) -> Iterator[Entry]:
+    def walk(patterns: list[Any], prefix: str, namespace: str) -> Iterator[Entry]:
+        for pattern in patterns:
+            route = prefix + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                below = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+                yield from walk(pattern.url_patterns, route, below)
+            elif isinstance(pattern, URLPattern):
+                name = f"{namespace}{pattern.name or ''}"
+                row = "admin:" if namespace.startswith("admin:") else name
+                yield Entry(name, things.path(route, name), row)
+
+    yield from walk(get_resolver().url_patterns, "", "")
+
+
+def people() -> list[User | None]:
+    """By rank: nobody, a viewer, a deployer, an admin."""
+    return [None, charlie(), bob(), alice()]
+
+
+def let_in(person: User | None, response: HttpResponse) -> bool:
+    """Whether somebody got past the door; what is asserted beside is how they were turned away."""
+    if person is None:
+        away = response.status_code == 401 or (
+            response.status_code == 302 and response["Location"].startswith("/auth/login?next=")
+        )
+        assert away or response.status_code != 403, "somebody who is not signed in is asked to sign in"
+        return not away
+    return response.status_code != 403
+
+
+class Visitor:
+    """One person's browser. Every request begins with the same cookies, and its effects are taken back."""
+
+    def __init__(self, person: User | None) -> None:
+        client = Client()
+        if person:
+            client.force_login(person)
+        self.person, self.cookies = person, client.cookies.output(header="", sep=";")
+
+    def ask(self, method: str, path: str) -> HttpResponse:
+        client = Client()
+        client.cookies.load(self.cookies)
+        with transaction.atomic():
+            response = client.generic(method, path)
+            transaction.set_rollback(True)
+        return response
+
+
+@pytest.mark.django_db
+@pytest.mark.timeout(300)
+def test_every_url_lets_in_exactly_whom_the_table_says() -> None:
+    things, wrong, seen = Things.make(), [], set()
+    cast = [Visitor(person) for person in people()]
+    for entry in entries(things):
+        assert entry.row in URLS, f"{entry.name} ({entry.path}) has no row: say who may use it"
+        seen.add(entry.row)
+        if entry.name == "admin-login":
+            continue  # it leads everybody to our sign-in, which looks as if they were turned away: see below
+        for method, lowest in zip(("GET", "POST"), URLS[entry.row], strict=True):
+            for rank, visitor in enumerate(cast):
+                response = visitor.ask(method, entry.path)
+                if let_in(visitor.person, response) == (rank >= lowest):
+                    continue
+                who = visitor.person or "nobody"
+                wrong.append(f"{method} {entry.path} ({entry.name}) as {who}: {response.status_code}")
+    assert wrong == []
+    assert seen == set(URLS), "the table has rows for addresses that are gone"
+
+
+@pytest.mark.django_db
+def test_the_admins_own_sign_in_leads_to_ours() -> None:
+    for person in people():
+        response = Visitor(person).ask("GET", "/admin/login/?next=/admin/bakery/task/")
+        assert (response.status_code, response["Location"]) == (302, "/auth/login?next=%2Fadmin%2Fbakery%2Ftask%2F")
+
+
+@pytest.mark.django_db
+def test_a_view_that_declares_nothing_is_refused_to_admins_too(settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.integration.undeclared_urls"
+    for person in people()[1:]:
+        assert Visitor(person).ask("GET", "/undeclared").status_code == 403
+
+
+@pytest.mark.django_db
+def test_somebody_who_was_deactivated_is_nobody() -> None:
+    client, person = Client(), bob()
+    client.force_login(person)
+    assert client.get("/").status_code == 200
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    assert client.get("/").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(120)
+def test_every_websocket_lets_in_exactly_whom_the_table_says(tmp_path: Path) -> None:
+    things, wrong = Things.make(), []
+    assert {str(route.pattern) for route in websocket_urlpatterns} == set(SOCKETS)
+    with daphne(tmp_path) as web:
+        for route, lowest in SOCKETS.items():
+            for rank, person in enumerate(people()):
+                headers = {"Cookie": web.cookie_of(person)} if person else {}
+                opened = _opens(f"{web.ws}{things.path(route, route)}", headers, web.url)
+                if opened != (rank >= lowest):
+                    wrong.append(f"{route} as {person or 'nobody'}: {'let in' if opened else 'turned away'}")
+            assert not _opens(
+                f"{web.ws}{things.path(route, route)}", {"Cookie": web.cookie_of(alice())}, "https://elsewhere.example"
+            ), "another site's page may not use our cookie"
+    assert wrong == []
+
+
+def _opens(url: str, headers: dict[str, str], origin: str) -> bool:
+    try:
+        with connect(url, additional_headers=headers, origin=origin, open_timeout=15):  # type: ignore[arg-type]
+            return True
+    except InvalidStatus as refusal:
+        if refusal.response.status_code == 403:
+            return False
+        raise
+
+
+@pytest.mark.django_db
+def test_every_command_lets_in_exactly_whom_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    things, wrong = Things.make(), []
+    assert things.deployment.name == "shop"
+    ours = {name: app for name, app in get_commands().items() if app in OUR_APPS}
+    assert set(ours) == set(COMMANDS)
+    cast = [person for person in people() if person]
+    for name, (lowest, argv) in COMMANDS.items():
+        for rank, person in enumerate(cast, start=VIEWER):
+            command = load_command_class(ours[name], name)
+            monkeypatch.setattr(command, "perform", lambda options: None)
+            try:
+                call_command(command, *argv, "--as", person.email)
+                allowed = True
+            except CommandError as refusal:
+                if "may not" not in str(refusal):
+                    raise
+                allowed = False
+            if allowed != (rank >= lowest):
+                wrong.append(f"{name} as {person}: {'allowed' if allowed else 'refused'}")
+    assert wrong == []
