@@ -97,7 +97,9 @@ def test_a_page_refreshes_itself_when_there_is_no_websocket(instance: Instance, 
     assert page.evaluate("window.sameDocument")
 
 
-def test_creating_a_deployment_keeps_what_was_typed_and_a_failed_deploy_is_explained(instance: Instance, page: Page) -> None:
+def test_creating_a_deployment_keeps_what_was_typed_and_a_failed_deploy_is_explained(
+    instance: Instance, page: Page
+) -> None:
     page.get_by_role("main").get_by_role("link", name="New deployment").click()
     page.get_by_label("Name", exact=True).fill("Not A Name")
     page.get_by_label("Repository", exact=True).fill("https://repository.invalid/shop.git")
@@ -173,7 +175,12 @@ def test_no_page_scrolls_sideways_and_every_field_and_button_has_a_name(page: Pa
         assert page.locator("h1").count() == 1, address
         assert page.evaluate(NAMELESS) == [], address
         assert page.evaluate(SKIPPED_HEADINGS) == [], address
-        assert page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)") == []
+        assert (
+            page.evaluate(
+                "[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)"
+            )
+            == []
+        )
 
 
 def test_the_navigation_of_a_phone_opens_and_closes(page: Page) -> None:
