@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from tests.instance import EMAIL, PASSWORD, Instance
 
-OPTIONS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync".split()
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PAGES = ("/", "/deployments", "/deployments/new", "/activity", "/auth/password")
 TABS = ("", "/releases", "/logs", "/environment", "/settings")
 NAME = "browser-shop"
