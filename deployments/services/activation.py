@@ -78,7 +78,7 @@ def make_way(job: Job) -> None:
         host.router().set_state(job.deployment.pk, job.deployment.name, "deploying")
         host.router().unroute(job.deployment.pk)
         for used in job.deployment.slots.select_related("release"):
-            wait_until_idle(job, used)
+            wait_until_idle(used, job.lease)
             job.lease.check()
             empty(used)
 

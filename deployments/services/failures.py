@@ -47,6 +47,7 @@ def decide(job: Job, problem: Problem) -> None:
 def put_back(job: Job) -> None:
     """What was started ends, what served serves; then the task is closed. May be repeated."""
     task = job.task
+    job.go_on_though_cancelled()
     if task.release_id:
         job.say(f"\x1b[31m{task.error_message}\x1b[0m {task.error_hint}".rstrip())
     try:

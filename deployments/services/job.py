@@ -40,7 +40,8 @@ class Job:
             self.masker = Masker(self.snapshot.secrets() if task.release else ())
         except Problem:  # it cannot be decrypted: the first step that needs it says so
             self.masker = Masker()
-        self.runner = Runner(self.recorder, self.masker, self.lease.cancelled)
+        self._ends_on_cancel = True
+        self.runner = Runner(self.recorder, self.masker, self.is_cancelled)
         self._writer: LogWriter | None = None
         # The release's process as it was when it answered: what differs later has died. Unknown after a resume.
         self.seen_healthy: Observation | None = None
@@ -74,9 +75,17 @@ class Job:
         """A line of Bakery's own in the build log."""
         self.log(f"\x1b[36m▸\x1b[0m {line}\n".encode())
 
+    def is_cancelled(self) -> bool:
+        """Asked by everything that takes time. Raises ``LeaseLost`` when another worker may have taken over."""
+        return self.lease.cancelled() and self._ends_on_cancel
+
     def refuse_cancelled(self) -> None:
-        if self.lease.cancelled():
+        if self.is_cancelled():
             raise Cancelled
+
+    def go_on_though_cancelled(self) -> None:
+        """From here on the host is put back: that must not be cut short by what caused it."""
+        self._ends_on_cancel = False
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

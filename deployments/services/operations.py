@@ -50,7 +50,7 @@ def restart(job: Job) -> None:
                 blame=Blame.HOST,
             )
     with job.phase("drain"):
-        wait_until_idle(job, serving)
+        wait_until_idle(serving, job.lease)
     with job.phase("retire"):
         job.lease.check()
         empty(serving)
@@ -64,7 +64,7 @@ def stop(job: Job) -> None:
         host.router().unroute(job.deployment.pk)
     with job.phase("drain"):
         for slot in job.deployment.slots.select_related("release"):
-            wait_until_idle(job, slot)
+            wait_until_idle(slot, job.lease)
     with job.phase("stop"):
         for slot in job.deployment.slots.select_related("release"):
             job.lease.check()

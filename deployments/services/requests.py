@@ -99,6 +99,8 @@ def cancel(task: Task, *, by: User | None) -> bool:
             locked.state = TaskState.CANCELLED
             locked.ended_at = timezone.now()
             locked.save(update_fields=["state", "ended_at"])
+            if locked.deployment_id:
+                wake(locked.deployment_id)  # a release may have been left running for it
         elif locked.state == TaskState.RUNNING and _can_be_cancelled(locked):
             Task.objects.filter(pk=locked.pk).update(cancel_requested=True)
         else:

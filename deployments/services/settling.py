@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from deployments.models import Release, Slot
+import logging
+
+from deployments.models import Release, ReleaseState, Slot
 from deployments.services import host
 from deployments.services.job import Job
-from deployments.services.slots import empty, grace_of, is_running, put_in_slot, wait_until_healthy
+from deployments.services.leases import Lease
+from deployments.services.slots import (
+    empty,
+    grace_of,
+    is_empty,
+    is_running,
+    put_in_slot,
+    wait_until_healthy,
+    wait_until_idle,
+)
 from infrastructure.errors import Problem
+
+logger = logging.getLogger(__name__)
 
 FAILED_GRACE = 1  # seconds: what failed gets no requests that it could finish
 
@@ -20,6 +33,20 @@ def settle(job: Job) -> None:
         _nothing_serves(job, "stopped" if job.deployment.stopped else "failed")
     else:
         _serves_again(job, current, current.slot)
+
+
+def end_leftovers(deployment_id: int, lease: Lease) -> None:
+    """End a release that was left warm for a rollback which was then cancelled. Called when nothing more is asked."""
+    slots = Slot.objects.filter(deployment=deployment_id, release__state=ReleaseState.RETAINED)
+    for slot in slots.select_related("release", "deployment__current_release"):
+        current = slot.deployment.current_release
+        try:
+            if (current is None or current.slot_id != slot.pk) and not is_empty(slot):
+                wait_until_idle(slot, lease)
+                lease.check()
+                empty(slot)
+        except Problem as problem:
+            logger.warning("Deployment %s: the %s slot was not emptied: %s", deployment_id, slot.name, problem)
 
 
 def _nothing_serves(job: Job, state: str) -> None:

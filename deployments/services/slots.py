@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from deployments.models import Deployment, Release, Slot
 from deployments.services import host
 from deployments.services.job import Job
+from deployments.services.leases import Lease
 from deployments.services.probe import probe
 from deployments.services.snapshot import Snapshot
 from infrastructure.errors import HostProblem
@@ -54,7 +55,7 @@ def is_running(slot: Slot, release: Release) -> bool:
 
 def put_in_slot(job: Job, release: Release, slot: Slot) -> None:
     """Start ``release`` in ``slot``, whatever was there before. It gets no requests by that."""
-    wait_until_idle(job, slot)
+    wait_until_idle(slot, job.lease)
     empty(slot)
     app = app_of(release, slot)
     runtime = host.runtimes()[release.runtime]
@@ -103,24 +104,29 @@ def is_idle(slot: Slot) -> bool:
     return host.router().connections(slot.deployment_id, slot.name) == 0
 
 
-def wait_until_idle(job: Job, slot: Slot) -> None:
+def wait_until_idle(slot: Slot, lease: Lease) -> None:
     """Let requests that the slot has finish, for as long as the deployment's drain time."""
     if slot.release is None:
         return
-    deadline = time.monotonic() + job.deployment.drain_seconds
+    deadline = time.monotonic() + slot.deployment.drain_seconds
     while not is_idle(slot) and time.monotonic() < deadline:
-        job.lease.check()
+        lease.check()
         time.sleep(LOOK_EVERY)
+
+
+def is_empty(slot: Slot) -> bool:
+    release = slot.release
+    if release is None or not release.runtime:
+        return True
+    seen = host.runtimes()[release.runtime].observe(slot.deployment_id, slot.name)
+    return seen.state == ProcessState.MISSING
 
 
 def empty(slot: Slot) -> None:
     """End the process in the slot, if there is one: SIGTERM, its release's grace time, SIGKILL."""
     release = slot.release
-    if release and release.runtime:
-        runtime = host.runtimes()[release.runtime]
-        if runtime.observe(slot.deployment_id, slot.name).state == ProcessState.MISSING:
-            return
-        runtime.stop(slot.deployment_id, slot.name, grace_of(release))
+    if release and release.runtime and not is_empty(slot):
+        host.runtimes()[release.runtime].stop(slot.deployment_id, slot.name, grace_of(release))
 
 
 def grace_of(release: Release) -> int:

@@ -20,6 +20,7 @@ from deployments.services.engine import STORIES
 from deployments.services.failures import CANCELLED, bug, give_up, put_back
 from deployments.services.job import Job
 from deployments.services.leases import Lease, acquire
+from deployments.services.settling import end_leftovers
 from infrastructure.errors import Blame, Cancelled, LeaseLost, Problem
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def work(deployment_id: int) -> None:
         try:
             while task := claim(deployment_id, lease):
                 run(task, lease)
+            end_leftovers(deployment_id, lease)
             lease.give_back()
         except LeaseLost:
             lease.abandon()

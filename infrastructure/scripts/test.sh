@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests and the linters, after installing what they need.
 #   test.sh         all four rings (unit, integration, browser, host) and lint
-#   test.sh fast    unit and integration
+#   test.sh fast    unit and integration, without the tests that are marked slow
 #   test.sh unit|integration|browser|host|lint [pytest arguments]    one of them
 # A ring that this machine cannot run is skipped and says why. With CI=true a skip is a failure.
 set -uo pipefail
@@ -121,10 +121,10 @@ prepare() {
 }
 
 main() {
-    local parts part
+    local parts part chosen=()
     case ${1:-all} in
     all) parts=(lint unit integration browser host) ;;
-    fast) parts=(unit integration) ;;
+    fast) parts=(unit integration) chosen=(-m "not slow") ;;
     unit | integration | browser | host | lint) parts=("$1") ;;
     *)
         sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -134,7 +134,7 @@ main() {
     [ $# -eq 0 ] || shift
     prepare "${parts[@]}"
     for part in "${parts[@]}"; do
-        if [ "$part" = lint ]; then lint; else ring "$part" "$@"; fi
+        if [ "$part" = lint ]; then lint; else ring "$part" "${chosen[@]}" "$@"; fi
     done
     say "Result after $SECONDS s"
     local line

@@ -48,6 +48,11 @@ class Gates:
             self._opened.add(name)
             self._changed.notify_all()
 
+    def shut(self, name: str) -> None:
+        """Who comes from now on waits again."""
+        with self._changed:
+            self._opened.discard(name)
+
     def close(self) -> None:
         with self._changed:
             self._opened |= set(self._arrived)
