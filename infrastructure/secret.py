@@ -8,6 +8,15 @@ from urllib.parse import quote, quote_plus
 
 MASK = "[secret]"
 SHORTEST_MASKED = 4  # masking shorter values ("1", "on") would only tear holes into logs
+# Settings rather than secrets: NODE_ENV=production or LOG_LEVEL=error would tear as many, and who guesses one of them
+# has guessed no secret. The names of the slots are Bakery's own words.
+EVERYDAY = frozenset({
+    "true", "false", "none", "null", "auto", "always", "never", "default", "enabled", "disabled",
+    "production", "development", "staging", "test", "testing", "preview", "local", "live",
+    "trace", "debug", "info", "notice", "warn", "warning", "error", "fatal", "verbose", "silent",
+    "localhost", "127.0.0.1", "blue", "green", "http", "https", "json", "text", "utf-8",
+})  # fmt: skip
+MOST_DIGITS_OF_A_SETTING = 5  # a port, a timeout, a size
 
 
 class Secret:
@@ -65,7 +74,10 @@ class Masker:
 
 def _forms(value: str) -> set[str]:
     """Every way in which ``value`` is likely to turn up in a line of output."""
-    if len(value.strip()) < SHORTEST_MASKED:
+    bare = value.strip()
+    if len(bare) < SHORTEST_MASKED or bare.lower() in EVERYDAY:
+        return set()
+    if bare.isdecimal() and len(bare) <= MOST_DIGITS_OF_A_SETTING:
         return set()
     forms = {value, value.strip(), quote(value, safe=""), quote(value), quote_plus(value)}
     # Logs are masked line by line: each line of a multi-line secret (a PEM key) is one as well.

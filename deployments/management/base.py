@@ -11,7 +11,7 @@ from django.conf import settings
 from bakery.management.base import BakeryCommand
 from bakery.models import Task
 from bakery.roles import Action
-from deployments.management.following import TaskFollower
+from deployments.management.following import TaskFollower, for_terminal
 from deployments.models import Deployment
 from deployments.services.status import url_of
 from deployments.shapes import task_shape
@@ -92,7 +92,7 @@ class TaskCommand(DeploymentCommand):
 
     def _log(self, text: str) -> None:
         out = self.stderr if self.as_json else self.stdout
-        out.write(text, str, ending="")
+        out.write(for_terminal(out, text), str, ending="")
         out.flush()
 
 

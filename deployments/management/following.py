@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 
+from django.core.management.base import OutputWrapper
+
 from bakery.models import Task, TaskState
-from deployments.logs.reading import all_chunks, cut_notice
+from deployments.logs.reading import ANSI, all_chunks, cut_notice
 from deployments.models import LogChunk, LogStream, StreamKind
 from infrastructure.errors import Blame, Problem
 
 INTERVAL = 0.2  # seconds between two looks
 PATIENCE = 5.0  # seconds after which a task that nobody has begun is worth a word
+
+
+def for_terminal(out: OutputWrapper, text: str) -> str:
+    """``text`` with its colours where somebody looks at them, without where a file or a program gets it."""
+    return text if out.isatty() and "NO_COLOR" not in os.environ else ANSI.sub("", text)
 
 
 class StreamReader:

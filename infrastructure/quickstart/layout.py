@@ -64,6 +64,10 @@ class Layout:
         return self.data / "supervisor" / "conf.d"
 
     @property
+    def launches(self) -> Path:
+        return self.data / "supervisor" / "launch"
+
+    @property
     def supervisord_conf(self) -> Path:
         return self.data / "supervisor" / "supervisord.conf"
 

@@ -1,7 +1,8 @@
 """The processes of an instance, found by number: nothing is ever matched by its name alone.
 
 supervisord is the leader of a session that all its programs share, also after it was killed. That session, every
-descendant of its members, and PostgreSQL's own pid file are how what it left behind is found again.
+descendant of its members, and PostgreSQL's own pid file are how what it left behind is found again. A Bun release may
+live in a mount namespace of its own, where its directory has a name that says nothing: ``launch.py`` notes its starts.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def running_supervisord(layout: Layout) -> Process | None:
 def of_instance(layout: Layout) -> list[Process]:
     """Everything that belongs to the instance's supervisord, whether it lives or was killed."""
     leader = _number(layout.supervisord_pid)
-    if not leader:
-        return []
     everything = all_processes()
-    roots = {process.pid for process in everything if process.session == leader and _is_ours(process.pid, layout)}
+    roots = _releases(everything, layout)
+    if leader:
+        roots |= {process.pid for process in everything if process.session == leader and _is_ours(process.pid, layout)}
     postmaster = _number(layout.postgres / "postmaster.pid")
     if postmaster and str(layout.postgres) in _command_line(postmaster):
         roots.add(postmaster)
@@ -99,6 +100,17 @@ def end(processes: Iterable[Process], grace: float = 5.0) -> list[Process]:
 def still_runs(process: Process) -> bool:
     now = read_process(process.pid)
     return now is not None and now.started == process.started
+
+
+def _releases(everything: Iterable[Process], layout: Layout) -> set[int]:
+    """The programs of releases, by number and begin: a number that was given out anew began at another tick."""
+    noted: set[tuple[str, str]] = set()
+    with contextlib.suppress(OSError):
+        for starts in layout.launches.glob("*.starts"):
+            for line in starts.read_text().split():
+                _, pid, began = line.split("/")
+                noted.add((pid, began))
+    return {process.pid for process in everything if (str(process.pid), str(process.started)) in noted}
 
 
 def _is_ours(pid: int, layout: Layout) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from infrastructure.errors import HostProblem
 from infrastructure.quickstart import check, demo, environment_file, processes, stop
 from infrastructure.quickstart.django import Django
-from infrastructure.quickstart.layout import ROOT_FALLBACK, Layout
+from infrastructure.quickstart.layout import ROOT_FALLBACK, Layout, layout_for
 from infrastructure.quickstart.options import Options
 from infrastructure.quickstart.report import Report
 from infrastructure.quickstart.start import PYTHON, only_one_start, start
@@ -56,6 +58,7 @@ def stop_instance(place: Layout) -> int:
     report = Report()
     if not place.data.exists() or not processes.of_instance(place):
         report.say(f"Nothing runs in {place.data}.")
+        _say_where_else(place, report)
         return 0
     with report.step("Stopping") as step:
         step.note = f"{stop.stop(place)} processes ended"
@@ -87,7 +90,7 @@ def stay(place: Layout, report: Report) -> int:
 def say_running(place: Layout, report: Report) -> None:
     values = environment_file.read(place.environment_file)
     report.say(f"Bakery is already running: {values.get('BAKERY_BASE_URL', '')} (data in {place.data}).")
-    report.say("Stop it with infrastructure/scripts/quickstart.sh --stop.")
+    report.say(f"Stop it with {how_to_stop(place)}.")
 
 
 def say_ready(options: Options, place: Layout, report: Report, password: str | None) -> None:
@@ -108,8 +111,24 @@ def say_ready(options: Options, place: Layout, report: Report, password: str | N
     report.say("  .venv/bin/python manage.py create_deployment shop --repo https://github.com/OWNER/NAME.git")
     report.say("  .venv/bin/python manage.py deploy shop")
     report.say(f"\nData and logs are in {place.data}.")
-    ending = "infrastructure/scripts/quickstart.sh --stop ends it." if options.detach else "Ctrl-C stops everything."
+    ending = f"{how_to_stop(place)} ends it." if options.detach else "Ctrl-C stops everything."
     report.say(ending)
+
+
+def how_to_stop(place: Layout) -> str:
+    """The command, with the directory where it would look for another one by itself."""
+    usual = layout_for(None, is_root=os.geteuid() == 0, checkout=place.checkout).data
+    chosen = "" if place.data == usual else f" --data-dir {place.data}"
+    return f"infrastructure/scripts/quickstart.sh --stop{chosen}"
+
+
+def _say_where_else(place: Layout, report: Report) -> None:
+    try:
+        listed = Layout(place.checkout, Path(place.pointer.read_text().strip()).parent)
+    except OSError:
+        return
+    if listed.data != place.data and processes.of_instance(listed):
+        report.say(f"This checkout's instance runs in {listed.data}. Stop it with {how_to_stop(listed)}.")
 
 
 def _interrupt(number: int, frame: object) -> None:

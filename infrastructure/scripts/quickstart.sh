@@ -22,7 +22,7 @@ find_python() {
 }
 
 has_venv() {
-    "$1" -c 'import ensurepip, venv' 2>/dev/null
+    [ -x .venv/bin/python ] || "$1" -c 'import ensurepip, venv' 2>/dev/null
 }
 
 may_install() {
@@ -41,6 +41,20 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update >/dev/null
     apt-get -qq install --no-install-recommends -y "${NEEDED[@]}" >/dev/null || give_up
+}
+
+# Of all obstacles this one is for bash: without venv no start gets as far as Python.
+check_without_venv() {
+    local python=$1 code=0
+    shift
+    if may_install; then
+        printf '✓ venv         would be installed with apt-get: %s\n' "${NEEDED[*]}"
+        return
+    fi
+    printf '✗ venv         Python has no venv\n               → sudo apt-get install %s\n' "${NEEDED[*]}"
+    PYTHONDONTWRITEBYTECODE=1 "$python" -m infrastructure.quickstart "$@" | sed '/^The quickstart can start/d' || code=$?
+    printf 'The quickstart cannot start without venv. Nothing was changed.\n'
+    exit "$((code ? code : 1))"
 }
 
 make_environment() {
@@ -69,7 +83,7 @@ main() {
             # These change nothing in the checkout, so they do without a virtual environment.
             [ -n "$python" ] || give_up
             if [ "$argument" = --check ] && ! has_venv "$python"; then
-                printf '! Python has no venv; as root it would be installed: apt-get install %s\n' "${NEEDED[*]}"
+                check_without_venv "$python" "$@"
             fi
             if [ "$argument" = --stop ] && [ -x .venv/bin/python ]; then
                 python=.venv/bin/python # it can reach Docker as well

@@ -129,6 +129,25 @@ def test_what_a_killed_supervisord_leaves_behind_is_ended_by_the_next_start(empt
         stranger.wait()
 
 
+def test_an_app_that_outlived_its_supervisord_is_ended_by_a_stop(empty: Instance) -> None:
+    """Its directory is out of sight, as it is in a mount namespace: only what launch.py noted leads to it."""
+    app, stranger = (subprocess.Popen(["sleep", "120"], cwd="/", start_new_session=True) for _ in range(2))
+    try:
+        seen = processes.read_process(app.pid)
+        assert seen
+        launches = empty.place.launches
+        launches.mkdir(parents=True)
+        (launches / "bakery-deployment-1-blue.starts").write_text(f"1.000/{app.pid}/{seen.started}\n")
+        (launches / "bakery-deployment-2-blue.starts").write_text(f"1.000/{stranger.pid}/{seen.started - 100}\n")
+        empty.stop()
+        assert app.wait(10) == -signal.SIGTERM
+        assert stranger.poll() is None, "its number was given out anew"
+    finally:
+        for process in (app, stranger):
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_everything_that_was_started(empty: Instance, sent: signal.Signals) -> None:
     own = ["--port", str(empty.options.port), "--http-port", str(empty.http_port), "--data-dir", str(empty.data_dir)]

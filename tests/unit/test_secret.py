@@ -63,3 +63,14 @@ def test_each_line_of_a_key_is_masked() -> None:
 
 def test_short_values_tear_no_holes_into_logs() -> None:
     assert Masker(["1", "on", ""]).mask("listening on port 3001") == "listening on port 3001"
+
+
+@pytest.mark.parametrize("value", ["production", "error", " TRUE ", "blue", "8080", "on"])
+def test_an_everyday_setting_tears_no_holes_into_logs(value: str) -> None:
+    line = f"error: listening on 8080 in production, true blue{value}"
+    assert Masker([value]).mask(line) == line
+
+
+@pytest.mark.parametrize("value", ["853211", "Production!7", "swordfish"])
+def test_what_could_be_a_secret_is_masked_however_plain_it_is(value: str) -> None:
+    assert Masker([value]).mask(f"key {value}") == "key [secret]"

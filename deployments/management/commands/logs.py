@@ -8,7 +8,7 @@ from typing import Any
 from bakery.roles import Action
 from deployments.management.base import DeploymentCommand
 from deployments.management.commands.rollback import find_release
-from deployments.management.following import INTERVAL, StreamReader
+from deployments.management.following import INTERVAL, StreamReader, for_terminal
 from deployments.models import Deployment, LogStream, Release, StreamKind
 from infrastructure.errors import Problem
 
@@ -58,7 +58,7 @@ class Command(DeploymentCommand):
 
     def _print(self, parts: Iterable[str]) -> None:
         for text in parts:
-            self.stdout.write(text, ending="")
+            self.stdout.write(for_terminal(self.stdout, text), ending="")
         self.stdout.flush()
 
     def interrupted(self) -> str:
