@@ -121,6 +121,8 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "BAKERY_NGINX": str(programs.nginx.path) if programs.nginx else "nginx",
         "BAKERY_NGINX_LIBRARIES": programs.nginx.libraries if programs.nginx else "",
         "BAKERY_BUN": str(programs.bun) if programs.bun else "bun",
+        # Where the engine is, when it is not in its usual place (rootless Docker); docker's own variable.
+        **{name: os.environ[name] for name in ("DOCKER_HOST",) if os.environ.get(name)},
         "BAKERY_ALLOW_FILE_REPOSITORIES": "true",  # whoever starts a quickstart owns the machine's files anyway
     }
 

@@ -1,0 +1,34 @@
+"""A running Bakery on a host with a Docker engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infrastructure.quickstart import environment_file
+from tests.host.docker_engine import DockerEngine, bun_image
+from tests.integration.conftest import MakeApp, make_app
+
+__all__ = ["MakeApp", "make_app"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def docker_engine() -> Iterator[DockerEngine]:
+    """Before the instance starts, which keeps what its environment file says of where the engine is."""
+    engine = DockerEngine()
+    if why_not := engine.start():
+        pytest.skip(why_not)
+    if "DOCKER_HOST" in os.environ:
+        file = Path(os.environ["BAKERY_ENV_FILE"])
+        environment_file.write(file, {**environment_file.read(file), "DOCKER_HOST": os.environ["DOCKER_HOST"]})
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session")
+def base_image(docker_engine: DockerEngine) -> None:
+    """What the Dockerfiles of the tests begin with; no registry is asked."""
+    bun_image("oven/bun:1")
