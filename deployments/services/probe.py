@@ -12,6 +12,7 @@ from infrastructure.runtime import Observation, ProcessState
 
 GOOD_IN_A_ROW = 3
 INTERVAL = 0.2  # seconds, while it does not answer
+SOON, SOON_INTERVAL = 1.0, 0.05  # in the first second, in which a small app comes up
 BETWEEN_GOOD = 0.05
 OBSERVE_EVERY = 0.5
 ANSWER_TIMEOUT = 5.0
@@ -54,7 +55,7 @@ def probe(
         good, last = 0, error
         if time.monotonic() - began > timeout:
             raise _gave_up(upstream, path, timeout, last)
-        time.sleep(INTERVAL)
+        time.sleep(SOON_INTERVAL if now - began < SOON else INTERVAL)
 
 
 def ask(upstream: str, path: str, hostname: str, timeout: float = ANSWER_TIMEOUT) -> str | None:

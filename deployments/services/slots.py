@@ -21,7 +21,7 @@ from infrastructure.runtime import App, ProcessState
 
 VERIFY_SECONDS = 5.0
 VERIFIED_IN_A_ROW = 3
-LOOK_EVERY = 0.2  # seconds, while waiting for requests to end
+LOOK_EVERY = 0.1  # seconds, while waiting for requests to end
 
 
 def app_of(release: Release, slot: Slot) -> App:
