@@ -17,9 +17,11 @@ BUN = os.environ.get("BAKERY_BUN") or shutil.which("bun") or "/opt/bun/node_modu
 
 
 class DockerEngine:
-    """The one that answers on this host, else a dockerd of the tests' own in a temporary directory."""
+    """The one that answers on this host, else a dockerd of the tests' own in a temporary directory.
+    ``socket``: where it listens then, in that directory by default."""
 
-    def __init__(self) -> None:
+    def __init__(self, socket: Path | None = None) -> None:
+        self.socket = socket
         self.process: subprocess.Popen[bytes] | None = None
         self.directory: Path | None = None
 
@@ -32,7 +34,7 @@ class DockerEngine:
         if os.geteuid() != 0 or shutil.which("dockerd") is None:
             return "no Docker engine answers, and only root with dockerd installed can start one"
         self.directory = Path(tempfile.mkdtemp(prefix="bakery-docker-"))
-        socket = self.directory / "docker.sock"
+        socket = self.socket or self.directory / "docker.sock"
         argv = ["dockerd", "--host", f"unix://{socket}", "--data-root", f"{self.directory}/data"]
         argv += ["--exec-root", f"{self.directory}/exec", "--pidfile", f"{self.directory}/dockerd.pid"]
         log = (self.directory / "log").open("wb")
