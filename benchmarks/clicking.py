@@ -13,7 +13,7 @@ from tests.instance import Instance
 from tests.integration.driving import Driven, rows
 
 LOOK_EVERY = 0.005  # seconds
-GIVE_UP = 120.0
+GIVE_UP = 60.0
 
 
 @dataclass

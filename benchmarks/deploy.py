@@ -1,6 +1,6 @@
-"""Bakery's own share of a deploy and of a rollback: ``python -m benchmarks.deploy [--rounds 5]``.
+"""Bakery's own share of a deploy and of a rollback: ``python -m benchmarks.deploy [--rounds 5] [--runtime bun]``.
 
-In turns, on one machine: the bare commands by hand (clone, install, build, start, first answer), and a deploy of the
+In turns, on one machine: the bare commands by hand (clone, build, start, first answer), and a deploy of the
 same commit through Bakery, from the click to the first answer through Nginx. The difference is Bakery's own share:
 queue, lease, records, isolation, probe, switch. Then rollbacks: cold (the old release was ended) and warm (it was not
 yet). Medians of all rounds; compare the lines of one run.
@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from subprocess import DEVNULL
 
-from benchmarks.clicking import Person, Step, answering
+from benchmarks.clicking import GIVE_UP, LOOK_EVERY, Person, Step, answering
 from benchmarks.instance import running_instance, say
 from benchmarks.sample import files
 from benchmarks.table import table
@@ -29,7 +29,7 @@ from tests.integration.apps import AppRepository
 from tests.integration.driving import Driven
 from tests.plan import free_port
 
-BY_HAND = ("git clone", "bun install", "bun run build", "start until it answers")
+START = "start until it answers"
 Times = dict[str, list[float]]
 
 
@@ -40,43 +40,62 @@ def timed(times: Times, name: str) -> Iterator[None]:
     times.setdefault(name, []).append(time.monotonic() - began)
 
 
-def by_hand(bun: str, url: str, version: str, times: Times) -> None:
-    """What a person would type, in a directory that was empty."""
-    directory = Path(tempfile.mkdtemp(prefix="bakery-bench-hand-"))
-    port = free_port()
-    env = {"PATH": f"{Path(bun).parent}:{os.environ['PATH']}", "HOME": str(directory), "PORT": str(port)}
-
-    def run(*argv: str) -> None:
-        subprocess.run(argv, cwd=directory / "app", env=env, capture_output=True, check=True, timeout=120)
-
-    try:
-        (directory / "app").mkdir()
+@contextmanager
+def clone(url: str, times: Times) -> Iterator[Path]:
+    """In a directory that was empty."""
+    with tempfile.TemporaryDirectory(prefix="bakery-bench-hand-") as name:
         with timed(times, "git clone"):
-            run("git", "clone", "--quiet", "--depth", "1", url, ".")
+            run("git", "clone", "--quiet", "--depth", "1", url, "app", cwd=Path(name))
+        yield Path(name) / "app"
+
+
+def run(*argv: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    subprocess.run(argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, check=True, timeout=120)
+
+
+def bun_by_hand(bun: str, url: str, version: str, times: Times) -> None:
+    """What a person would type."""
+    port = free_port()
+    with clone(url, times) as app:
+        env = {"PATH": f"{Path(bun).parent}:{os.environ['PATH']}", "HOME": str(app.parent), "PORT": str(port)}
         with timed(times, "bun install"):
-            run(bun, "install", "--production")
+            run(bun, "install", "--production", cwd=app, env=env)
         with timed(times, "bun run build"):
-            run(bun, "run", "build")
-        with timed(times, "start until it answers"):
+            run(bun, "run", "build", cwd=app, env=env)
+        with timed(times, START):
             process = subprocess.Popen(
-                [bun, "run", "start"],
-                cwd=directory / "app",
-                env=env,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                [bun, "run", "start"], cwd=app, env={**os.environ, **env}, stdout=DEVNULL, stderr=DEVNULL
             )
-            while answering(port, "localhost") != version:
-                time.sleep(0.005)
+            wait_until_answering(port, version)
         process.terminate()
         process.wait(10)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+
+
+def docker_by_hand(_bun: str, url: str, version: str, times: Times) -> None:
+    port, name = free_port(), "bakery-bench-hand"
+    with clone(url, times) as app:
+        with timed(times, "docker build"):
+            run("docker", "build", "--quiet", "--tag", name, ".", cwd=app)
+        with timed(times, START):
+            publish = f"127.0.0.1:{port}:3000"
+            options = ("--detach", "--init", "--env", "PORT=3000", "--publish", publish, "--name", name)
+            run("docker", "run", *options, name, cwd=app)
+            wait_until_answering(port, version)
+        run("docker", "rm", "--force", name, cwd=app)
+
+
+def wait_until_answering(port: int, version: str) -> None:
+    deadline = time.monotonic() + GIVE_UP
+    while answering(port, "localhost") != version:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{version} does not answer on port {port}")
+        time.sleep(LOOK_EVERY)
 
 
 class Rounds:
-    def __init__(self, instance: Instance, directory: Path) -> None:
-        self.bun = instance.env["BAKERY_BUN"]
-        self.repository = AppRepository(directory / "app", files("v0"))
+    def __init__(self, instance: Instance, directory: Path, *, docker: bool) -> None:
+        self.bun, self.docker = instance.env["BAKERY_BUN"], docker
+        self.repository = AppRepository(directory / "app", files("v0", docker=docker))
         driven = Driven(instance, "sample", self.repository)
         driven.create(drain_seconds=5, watch_seconds=0)
         self.person = Person(instance, driven)
@@ -84,7 +103,8 @@ class Rounds:
         self.phases: dict[str, list[tuple[float, float]]] = {}
 
     def deploy(self, version: str) -> None:
-        self.repository.commit(files(version))
+        self.repository.commit(files(version, docker=self.docker))
+        by_hand = docker_by_hand if self.docker else bun_by_hand
         by_hand(self.bun, self.repository.url, version, self.times)
         with timed(self.times, "deploy"):
             task = self.person.click("deploy")
@@ -101,7 +121,7 @@ class Rounds:
 
     def rollback_warm(self, new: str, old: str) -> None:
         """While the new release is still watched, as somebody does who sees that it is wrong."""
-        self.repository.commit(files(new))
+        self.repository.commit(files(new, docker=self.docker))
         task = self.person.click("deploy")
         self.person.wait_until_serving(new)
         self.rollback("rollback, warm", old)
@@ -132,9 +152,9 @@ def by_phase(steps: list[Step]) -> dict[str, tuple[float, float]]:
 
 def report(rounds: Rounds, count: int) -> str:
     middle = {name: median(values) for name, values in rounds.times.items()}
-    hand = sum(middle[name] for name in BY_HAND)
-    app = middle["start until it answers"]
-    lines = [("by hand", "s"), *((name, f"{middle[name]:.2f}") for name in BY_HAND), ("together", f"{hand:.2f}")]
+    bare = [name for name in middle if name != "deploy" and not name.startswith("rollback")]
+    hand, app = sum(middle[name] for name in bare), middle[START]
+    lines = [("by hand", "s"), *((name, f"{middle[name]:.2f}") for name in bare), ("together", f"{hand:.2f}")]
     deploys = [
         ("from the click to the first answer through Nginx", "s", "Bakery's share", "target"),
         ("deploy", f"{middle['deploy']:.2f}", f"{middle['deploy'] - hand:.2f}", "< 1"),
@@ -145,16 +165,25 @@ def report(rounds: Rounds, count: int) -> str:
     for name, pairs in rounds.phases.items():
         whole, commands = (median(pair[n] for pair in pairs) for n in (0, 1))
         phases.append((name, f"{whole:.2f}", f"{commands:.2f}" if commands else ""))
-    return f"Medians of {count} rounds.\n\n" + "\n\n".join(table(rows) for rows in (lines, deploys, phases))
+    runtime = "docker" if rounds.docker else "bun"
+    tables = "\n\n".join(table(rows) for rows in (lines, deploys, phases))
+    return f"{runtime}, medians of {count} rounds, {host_load()}.\n\n{tables}"
+
+
+def host_load() -> str:
+    """Others who use the same cores make every figure larger, ours more than the bare one's."""
+    return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runtime", choices=("bun", "docker"), default="bun")
     options = parser.parse_args()
-    with running_instance() as instance, tempfile.TemporaryDirectory(prefix="bakery-bench-") as directory:
+    docker = options.runtime == "docker"
+    with running_instance(docker=docker) as instance, tempfile.TemporaryDirectory(prefix="bakery-bench-") as directory:
         Path(directory).chmod(0o755)
-        rounds = Rounds(instance, Path(directory))
+        rounds = Rounds(instance, Path(directory), docker=docker)
         rounds.run(options.rounds)
     print(report(rounds, options.rounds))
     return 0

@@ -14,8 +14,6 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -27,7 +25,6 @@ from benchmarks.instance import running_instance, say
 from benchmarks.sample import files
 from benchmarks.switching.load import Load, read_answer
 from benchmarks.table import table
-from tests.host.docker_engine import DockerEngine, bun_image
 from tests.instance import Instance
 from tests.integration.apps import AppRepository
 from tests.integration.driving import Driven
@@ -149,22 +146,9 @@ def report(outcomes: list[Outcome], long: tuple[bool, bool]) -> str:
     return f"{table(losses)}\n\n{table(facts)}"
 
 
-@contextmanager
-def docker_engine() -> Iterator[None]:
-    """The host's, or one of our own where workers look for it."""
-    engine = DockerEngine(Path("/run/docker.sock"))
-    if why := engine.start():
-        sys.exit(f"Docker: {why}")
-    try:
-        bun_image("oven/bun:1")
-        yield
-    finally:
-        engine.stop()
-
-
 def run(runtime: str, switches: int, clients: int) -> tuple[list[Outcome], tuple[bool, bool]]:
     docker = runtime == "docker"
-    with running_instance() as instance, tempfile.TemporaryDirectory(prefix="bakery-bench-") as name:
+    with running_instance(docker=docker) as instance, tempfile.TemporaryDirectory(prefix="bakery-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)
         naive = make(instance, directory, "naive", docker=docker, blue_green=False)
@@ -183,11 +167,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=2, help="connections of each kind of client (default 2)")
     parser.add_argument("--runtime", choices=("bun", "docker"), default="bun")
     options = parser.parse_args()
-    if options.runtime == "docker":
-        with docker_engine():
-            outcomes, long = run("docker", options.switches, options.clients)
-    else:
-        outcomes, long = run("bun", options.switches, options.clients)
+    outcomes, long = run(options.runtime, options.switches, options.clients)
     print(report(outcomes, long))
     if not outcomes[0].load.lost:
         print("The naive way lost nothing, so nothing is shown by the other.", file=sys.stderr)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from infrastructure.docker.engine import NETWORK
+
 BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if Path(path).exists()), "")
 BUN = os.environ.get("BAKERY_BUN") or shutil.which("bun") or "/opt/bun/node_modules/.bin/bun"
 
@@ -51,6 +53,8 @@ class DockerEngine:
 
     def stop(self) -> None:
         if self.process:
+            # Its bridge would outlive it, and take the containers' addresses from the next engine.
+            subprocess.run(["docker", "network", "rm", NETWORK], capture_output=True, timeout=20, check=False)
             self.process.terminate()
             try:
                 self.process.wait(30)
