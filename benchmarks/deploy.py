@@ -77,8 +77,7 @@ def docker_by_hand(_bun: str, url: str, version: str, times: Times) -> None:
         with timed(times, "docker build"):
             run("docker", "build", "--quiet", "--tag", name, ".", cwd=app)
         with timed(times, START):
-            publish = f"127.0.0.1:{port}:3000"
-            options = ("--detach", "--init", "--env", "PORT=3000", "--publish", publish, "--name", name)
+            options = ("--detach", "--init", "--network", "host", "--env", f"PORT={port}", "--name", name)
             run("docker", "run", *options, name, cwd=app)
             wait_until_answering(port, version)
         run("docker", "rm", "--force", name, cwd=app)
