@@ -7,17 +7,20 @@ not wake the instance's workers, whose PostgreSQL database is another one as wel
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import socket
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from infrastructure.quickstart import environment_file, layout, programs
 from infrastructure.quickstart.options import Options
 
 # What a killed worker left is picked up soon, so that tests of that need not wait.
 OWN_SETTINGS = {"BAKERY_LEASE_SECONDS": "3"}
+_held: list[IO[str]] = []
 DATA_DIR = "BAKERY_TEST_DATA_DIR"  # keep the instance's data in this directory, to look into it afterwards
 
 
@@ -27,7 +30,7 @@ def plan_instance() -> Options:
     place = layout.Layout(layout.CHECKOUT, data)
     data.mkdir(parents=True, exist_ok=True)
     options = Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
-    old = {**OWN_SETTINGS, **_port_range(), **environment_file.read(place.environment_file)}
+    old = {**OWN_SETTINGS, **_ranges(), **environment_file.read(place.environment_file)}
     values = environment_file.plan(place, options, programs.find(place), old)
     environment_file.write(place.environment_file, values)
     for name in [name for name in os.environ if name.startswith("BAKERY_") and name != DATA_DIR]:
@@ -40,10 +43,19 @@ def plan_instance() -> Options:
     return options
 
 
-def _port_range() -> dict[str, str]:
-    """Test sessions that run at the same time keep out of each other's way."""
-    first = 22_000 + os.getpid() % 50 * 200
-    return {"BAKERY_PORT_RANGE": f"{first}-{first + 199}"}
+def _ranges() -> dict[str, str]:
+    """Ports and container addresses that no other test session has: the lock lasts as long as this process."""
+    for number in range(50):
+        lock = (Path(tempfile.gettempdir()) / f"bakery-test-ranges-{number}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        _held.append(lock)
+        first = 22_000 + 200 * number
+        return {"BAKERY_PORT_RANGE": f"{first}-{first + 199}", "BAKERY_DOCKER_SUBNET": f"10.{100 + number}.0.0/16"}
+    raise RuntimeError("50 test sessions run at the same time")
 
 
 def _data_dir() -> Path:

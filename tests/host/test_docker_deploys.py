@@ -6,7 +6,7 @@ import pytest
 
 from tests.host.conftest import MakeApp
 from tests.host.test_docker import docker
-from tests.integration.apps import Files, healthy
+from tests.integration.apps import Files, healthy, never_listens
 from tests.integration.driving import Driven
 from tests.integration.visitors import Visitors
 from tests.integration.waiting import until
@@ -90,3 +90,29 @@ def test_an_image_leaves_with_its_release(make_app: MakeApp) -> None:
         deploy(app, str(version))
     until(lambda: len(made_for(app, "images")) <= 5, 30)
     assert app.states.count("retained") == 4
+
+
+def test_an_application_that_gets_a_dockerfile_or_loses_it_serves_all_the_time(make_app: MakeApp) -> None:
+    app = make_app(healthy("bare"), watch_seconds=0)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    with Visitors(app.instance.http_port, f"{app.name}.localhost") as visitors:
+        deploy(app, "boxed")
+        until(lambda: visitors.seen("boxed") > 20, 30)
+        app.repository.commit(healthy("bare again"))
+        assert app.deploy()["state"] == "succeeded", app.build_log()
+        until(lambda: visitors.seen("bare again") > 20, 30)
+    # The slot's address changes, which takes a reload: Nginx then closes idle connections, on which a request may be
+    # under way (docs/architecture.md, “Routing”). No answer is a wrong one.
+    assert [loss for loss in visitors.lost if "RemoteDisconnected" not in loss and "ConnectionReset" not in loss] == []
+    assert [release["runtime"] for release in app.releases] == ["bun", "docker", "bun"]
+
+
+def test_with_one_writer_a_cancelled_start_brings_the_old_container_back(make_app: MakeApp) -> None:
+    app = make_app(containerised("good"), "--one-writer", watch_seconds=0)
+    deploy(app, "good")
+    app.repository.commit({**never_listens(), "Dockerfile": DOCKERFILE})
+    task = app.deploy(wait=False)
+    app.in_phase(task["id"], "probe", 60)
+    app.cancel()
+    assert app.ended(task["id"])["state"] == "cancelled"
+    assert app.version() == "good"

@@ -74,3 +74,25 @@ def test_a_server_that_is_away_for_longer_than_the_lease_costs_one_attempt_at_mo
     assert ended["state"] == "succeeded", f"{ended}\n{app.build_log()}"
     assert ended["attempts"] == 2
     assert app.version() == "patient"
+
+
+def test_all_of_bakery_is_stopped_in_the_middle_of_a_build_and_started_again(app: Driven, gates: Gates) -> None:
+    version = app.version()
+    app.repository.commit(apps.build_waits(gates.url("build"), "next day"))
+    task = app.deploy(wait=False)["id"]
+    gates.wait_for("build")
+    app.instance.stop()
+    app.instance.start()
+    app.serves(version)
+    gates.open("build")
+    assert app.ended(task, 120)["state"] == "succeeded", app.build_log()
+    assert app.version() == "next day"
+
+
+def test_what_was_stopped_stays_stopped_when_bakery_starts_again(app: Driven) -> None:
+    assert app.ask("stop")["state"] == "succeeded"
+    app.instance.stop()
+    app.instance.start()
+    assert app.get().status_code == 503
+    assert app.ask("start")["state"] == "succeeded"
+    assert app.get().status_code == 200
