@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -28,6 +29,16 @@ class Broadcaster:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._more: asyncio.Event | None = None
         self._failing = False
+        self._sending = False
+
+    def finish(self, seconds: float) -> None:
+        """Wait until everything was sent or dropped: for a process that is about to end, its thread with it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self._lock:
+                if not self._waiting and not self._sending:
+                    return
+            time.sleep(0.01)
 
     def send(self, group: str, message: dict[str, Any]) -> None:
         """Never raises, never waits."""
@@ -54,9 +65,11 @@ class Broadcaster:
             more.clear()
             with self._lock:
                 batch, self._waiting = list(self._waiting), {}
+                self._sending = bool(batch)
             for group, items in batch:
                 if not await self._deliver(group, dict(items)):
                     break  # the rest would wait for the same timeout
+            self._sending = False
 
     async def _deliver(self, group: str, message: dict[str, Any]) -> bool:
         layer = get_channel_layer()
@@ -81,6 +94,11 @@ _broadcaster = Broadcaster()
 def broadcast(group: str, message: dict[str, Any]) -> None:
     """Send ``message`` to everybody in ``group``, soon, if that is possible."""
     _broadcaster.send(group, message)
+
+
+def finish(seconds: float = 1.0) -> None:
+    """What a command calls at its end, so that open pages hear of what it did."""
+    _broadcaster.finish(seconds)
 
 
 def _after_fork() -> None:

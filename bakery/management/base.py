@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
 from accounts.models import User
+from bakery import broadcast
 from bakery.roles import Action
 from infrastructure.errors import Problem
 
@@ -95,6 +96,8 @@ class BakeryCommand(BaseCommand):
             ) from error
         except KeyboardInterrupt:
             raise Interrupted(self.interrupted()) from None
+        finally:
+            broadcast.finish()
 
     def interrupted(self) -> str:
         """What to say after Ctrl-C."""

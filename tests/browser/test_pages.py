@@ -6,28 +6,19 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.instance import EMAIL, PASSWORD, Instance
 
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PAGES = ("/", "/deployments", "/deployments/new", "/activity", "/auth/password")
 TABS = ("", "/releases", "/logs", "/environment", "/settings")
 NAME = "browser-shop"
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=OPTIONS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(instance: Instance, chromium: Browser) -> Iterator[Page]:
+def page(instance: Instance, browser: Browser) -> Iterator[Page]:
     """A signed-in page. The test fails when the console has an error, a refused script or a refused style."""
-    context = chromium.new_context(base_url=instance.base_url, viewport={"width": 1440, "height": 900})
+    context = browser.new_context(base_url=instance.base_url, viewport={"width": 1440, "height": 900})
     context.set_default_timeout(20_000)
     found: list[str] = []
 
@@ -57,8 +48,8 @@ def shop(instance: Instance) -> int:
     return int(found["id"])
 
 
-def test_a_wrong_password_is_said_and_the_right_one_leads_on(instance: Instance, chromium: Browser) -> None:
-    context = chromium.new_context(base_url=instance.base_url)
+def test_a_wrong_password_is_said_and_the_right_one_leads_on(instance: Instance, browser: Browser) -> None:
+    context = browser.new_context(base_url=instance.base_url)
     page = context.new_page()
     page.goto("/activity")
     page.get_by_label("E-mail").fill(EMAIL)
@@ -100,9 +91,9 @@ def test_a_page_refreshes_itself_when_there_is_no_websocket(instance: Instance, 
 def test_creating_a_deployment_keeps_what_was_typed_and_a_failed_deploy_is_explained(
     instance: Instance, page: Page
 ) -> None:
-    page.get_by_role("main").get_by_role("link", name="New deployment").click()
+    page.goto("/deployments/new")
     page.get_by_label("Name", exact=True).fill("Not A Name")
-    page.get_by_label("Repository", exact=True).fill("https://repository.invalid/shop.git")
+    page.get_by_role("textbox", name="Repository").fill("https://repository.invalid/shop.git")
     page.get_by_label("Environment variables").fill("API_KEY=123\nLEVEL=debug")
     page.get_by_role("button", name="Create and deploy").click()
     expect(page.locator("#id_name_error")).to_contain_text("small letters")
@@ -195,11 +186,13 @@ def test_the_navigation_of_a_phone_opens_and_closes(page: Page) -> None:
 
 # What a screen reader would have no word for.
 NAMELESS = """
-[...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary, dialog')]
+[...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary, dialog[open]')]
+  .filter(e => e.checkVisibility())
   .filter(e => !(e.labels?.length || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby')
                  || e.textContent.trim() || e.querySelector('img[alt]:not([alt=""])')))
   .map(e => e.outerHTML.slice(0, 120))
 """
+DOUBLE_IDS = "[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)"
 SKIPPED_HEADINGS = """
 [...document.querySelectorAll('h1, h2, h3, h4')].map(e => Number(e.tagName[1]))
   .filter((level, i, all) => i > 0 && level > all[i - 1] + 1)
