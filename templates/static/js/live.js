@@ -3,7 +3,7 @@
 // websocket, every part is refreshed by polling; with one, now and then, since events may be lost.
 
 const POLL_WITHOUT_SOCKET = 4000;
-const LOOK_ANYWAY = 30000;
+const LOOK_ANYWAY = 15000;
 const GATHER = 150; // events come in bursts: one refresh for all of a burst
 
 const waiting = new Set();
@@ -14,12 +14,14 @@ let lastLook = Date.now();
 const lookedAt = new Map(); // id of a part -> when it was asked for
 
 function refresh(parts) {
+  if (gone) return;
   for (const part of parts) waiting.add(part.id);
   if (waiting.size) timer ||= setTimeout(flush, GATHER);
 }
 
 function flush() {
   timer = 0;
+  if (gone) return;
   const ids = [...waiting];
   waiting.clear();
   for (const id of ids) {
@@ -54,7 +56,7 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/ws/events/`);
   socket.addEventListener("open", () => {
-    if (attempts > 0) refresh(all()); // what happened while we were away
+    refresh(all()); // what happened since the page was made, or while we were away
     attempts = 0;
     say("live");
   });
@@ -91,8 +93,23 @@ function isDue(part) {
   return Date.now() - lookedAt.get(part.id) >= every;
 }
 
+// What the page shows was deleted meanwhile: that is said once, and nothing is asked for any more.
+let gone = false;
+
+function sayGone(event) {
+  if (gone || event.detail.xhr.status !== 404 || !event.detail.target?.matches?.("[data-live]")) return;
+  gone = true;
+  htmx.trigger("#sidebar-deployments", "live");
+  const notice = document.createElement("div");
+  notice.className = "notice warning";
+  notice.innerHTML = '<p class="grow">What this page shows has been deleted.</p><a class="button small" href="/deployments">All deployments</a>';
+  document.querySelector(".messages")?.append(notice);
+  notice.scrollIntoView({ block: "nearest" });
+}
+
 export function startLive() {
   if (!document.querySelector("[data-live]")) return;
+  document.addEventListener("htmx:responseError", sayGone);
   document.addEventListener("htmx:beforeSwap", keepUnchanged);
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") refresh(all());

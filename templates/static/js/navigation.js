@@ -34,6 +34,9 @@ async function copy(button) {
 
 export function startNavigation() {
   markCurrent();
+  const tabs = document.querySelector(".tabs");
+  const tab = tabs?.querySelector("[aria-current]");
+  if (tab) tabs.scrollLeft = tab.offsetLeft - tabs.offsetLeft - 24; // on a phone the last ones are out of sight
   document.addEventListener("htmx:afterSettle", markCurrent);
   document.addEventListener("click", (event) => {
     const target = event.target;
