@@ -23,7 +23,7 @@ DOING = {
     "start": "Starting the release",
     "probe": "Waiting for it to answer",
     "switch": "Switching requests over",
-    "drain": "Letting the old release finish",
+    "drain": "Watching the new release",
     "retire": "Ending the old release",
     "prune": "Letting go of old releases",
     "unroute": "Taking it off the web server",

@@ -28,6 +28,7 @@ from infrastructure.runner import Command, Runner
 
 PYTHON = Path(sys.executable)
 LAUNCHER = Path(__file__).with_name("daemon.py")
+SUPERVISE = Path(__file__).with_name("supervise.py")
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def start_supervisord(place: layout.Layout, runner: Runner) -> control.Superviso
     """As a daemon, whose session is what its programs are found by; it outlives this process when detached."""
     place.supervisor_socket.unlink(missing_ok=True)
     printed = place.logs / "supervisord.start.log"
-    supervisord_argv = (str(PYTHON), "-m", "supervisor.supervisord", "-n", "-s", "-c", str(place.supervisord_conf))
+    supervisord_argv = (str(PYTHON), "-I", str(SUPERVISE), "-n", "-s", "-c", str(place.supervisord_conf))
     argv = (str(PYTHON), "-I", str(LAUNCHER), str(printed), *supervisord_argv)
     runner.run(Command(argv, cwd=place.data, timeout=30))
     return control.wait_until_listening(place.supervisor_socket, printed)

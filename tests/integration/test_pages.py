@@ -258,7 +258,8 @@ def test_deleting_takes_the_name_typed_out(shop: Deployment) -> None:
     page = client.post(f"/deployments/{shop.pk}/delete", {"name": "ship"}, follow=True).content.decode()
     assert "Nothing was deleted" in page
     assert not shop.tasks.exists()
-    client.post(f"/deployments/{shop.pk}/delete", {"name": "shop"})
+    answer = client.post(f"/deployments/{shop.pk}/delete", {"name": "shop"})
+    assert answer["Location"] == "/deployments", "its own page is about to go"
     assert shop.tasks.get().kind == TaskKind.DELETE
 
 

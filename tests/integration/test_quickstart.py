@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from infrastructure.quickstart import control, layout, processes
 from infrastructure.quickstart.options import Options
+from infrastructure.quickstart.start import SUPERVISE
 from tests.instance import Instance, clean_environment, run
 from tests.integration.waiting import until
 from tests.plan import free_port
@@ -146,6 +148,35 @@ def test_an_app_that_outlived_its_supervisord_is_ended_by_a_stop(empty: Instance
         for process in (app, stranger):
             process.kill()
             process.wait()
+
+
+def test_supervisord_outlives_a_disk_without_room_for_its_complaints(tmp_path: Path) -> None:
+    """/dev/full answers every write with ENOSPC: it is both the program's log and supervisord's standard error."""
+    listening = f"/tmp/bakery-full-{os.getpid()}.sock"
+    conf = tmp_path / "supervisord.conf"
+    said, talker = tmp_path / "said", tmp_path / "talker.py"
+    talker.write_text(
+        f"import pathlib, time\nfor n in range(10000):\n"
+        f" print(n); pathlib.Path({str(said)!r}).write_text(str(n)); time.sleep(0.05)\n"
+    )
+    conf.write_text(
+        f"[unix_http_server]\nfile={listening}\n[supervisord]\nnodaemon=true\nlogfile=/dev/full\nlogfile_maxbytes=0\n"
+        f"pidfile={tmp_path}/pid\n[rpcinterface:supervisor]\n"
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+        f"[program:talks]\ncommand={sys.executable} -u {talker}\n"
+        "stdout_logfile=/dev/full\nstdout_logfile_maxbytes=0\nredirect_stderr=true\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        supervisord = subprocess.Popen(
+            [sys.executable, "-I", str(SUPERVISE), "-n", "-c", str(conf)], stdout=full, stderr=full, cwd=tmp_path
+        )
+    try:
+        until(lambda: said.exists() and said.read_text().isdigit() and int(said.read_text()) > 20)
+        assert supervisord.poll() is None
+        assert control.Supervisord(Path(listening)).states() == {"talks": "RUNNING"}
+    finally:
+        supervisord.terminate()
+        supervisord.wait(20)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
