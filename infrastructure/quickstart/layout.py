@@ -64,6 +64,11 @@ class Layout:
         return self.data / "supervisor" / "conf.d"
 
     @property
+    def session(self) -> Path:
+        """The number of supervisord's session. supervisord removes its own pid file also when it dies of an error."""
+        return self.run / "supervisord.session"
+
+    @property
     def launches(self) -> Path:
         return self.data / "supervisor" / "launch"
 

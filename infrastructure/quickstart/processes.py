@@ -54,7 +54,7 @@ def running_supervisord(layout: Layout) -> Process | None:
 
 def of_instance(layout: Layout) -> list[Process]:
     """Everything that belongs to the instance's supervisord, whether it lives or was killed."""
-    leader = _number(layout.supervisord_pid)
+    leader = _number(layout.session) or _number(layout.supervisord_pid)
     everything = all_processes()
     roots = _releases(everything, layout)
     if leader:

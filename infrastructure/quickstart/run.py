@@ -77,7 +77,7 @@ def stay(place: Layout, report: Report) -> int:
     except KeyboardInterrupt:
         _stop_after(KeyboardInterrupt(), place, report)
         return 0
-    if place.supervisord_pid.exists():  # killed: a stop from elsewhere would have removed it
+    if place.session.exists():  # killed: a stop from elsewhere would have removed it
         with _deaf():
             stop.stop(place)
         raise HostProblem(

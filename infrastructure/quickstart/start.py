@@ -103,6 +103,6 @@ def start_supervisord(place: layout.Layout, runner: Runner) -> control.Superviso
     place.supervisor_socket.unlink(missing_ok=True)
     printed = place.logs / "supervisord.start.log"
     supervisord_argv = (str(PYTHON), "-I", str(SUPERVISE), "-n", "-s", "-c", str(place.supervisord_conf))
-    argv = (str(PYTHON), "-I", str(LAUNCHER), str(printed), *supervisord_argv)
+    argv = (str(PYTHON), "-I", str(LAUNCHER), str(printed), str(place.session), *supervisord_argv)
     runner.run(Command(argv, cwd=place.data, timeout=30))
     return control.wait_until_listening(place.supervisor_socket, printed)

@@ -32,6 +32,7 @@ def stop(place: Layout) -> int:
     _stop_containers(place)
     place.supervisor_socket.unlink(missing_ok=True)
     place.supervisord_pid.unlink(missing_ok=True)
+    place.session.unlink(missing_ok=True)
     return len(everything)
 
 

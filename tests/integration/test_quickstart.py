@@ -121,6 +121,7 @@ def test_what_a_killed_supervisord_leaves_behind_is_ended_by_the_next_start(empt
     stranger = subprocess.Popen(["sleep", "120"], cwd=empty.data_dir)
     try:
         processes.end([leader], grace=0)
+        empty.place.supervisord_pid.unlink()  # as supervisord does itself when it dies of an error
         assert any(processes.still_runs(process) for process in orphans)
         empty.start()
         assert not any(processes.still_runs(process) for process in orphans)
