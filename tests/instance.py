@@ -85,20 +85,20 @@ class Instance:
     def app(self, name: str, path: str = "/", **options: object) -> requests.Response:
         """What a visitor of the deployment gets, through Nginx."""
         headers = {"Host": f"{name}.localhost", **options.pop("headers", {})}
-        return requests.get(f"http://127.0.0.1:{self.http_port}{path}", headers=headers, timeout=15, **options)
+        return requests.get(f"http://127.0.0.1:{self.http_port}{path}", headers=headers, timeout=60, **options)
 
     def health(self) -> requests.Response:
-        return requests.get(f"{self.base_url}/healthz", timeout=15)
+        return requests.get(f"{self.base_url}/healthz", timeout=60)
 
     def client(self, email: str = EMAIL, password: str = PASSWORD) -> requests.Session:
         """Signed in through the page, as a browser does. Without arguments: as an admin."""
         session = requests.Session()
         session.headers["Referer"] = f"{self.base_url}/auth/login"
-        page = session.get(f"{self.base_url}/auth/login", timeout=15)
+        page = session.get(f"{self.base_url}/auth/login", timeout=60)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token, page.text[:2000]
         form = {"csrfmiddlewaretoken": token[1], "username": email, "password": password}
-        answer = session.post(f"{self.base_url}/auth/login", data=form, allow_redirects=False, timeout=15)
+        answer = session.post(f"{self.base_url}/auth/login", data=form, allow_redirects=False, timeout=60)
         assert answer.status_code == 302, f"sign-in of {email}: {answer.status_code}\n{answer.text[:2000]}"
         return session
 

@@ -80,7 +80,7 @@ class House:
         return self.runtime.observe(NUMBER, slot)
 
 
-def until(is_so: Callable[[], Any], seconds: float = 30) -> Any:
+def until(is_so: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := is_so()):
         assert time.monotonic() < deadline, "it did not come true in time"

@@ -46,5 +46,5 @@ def test_when_their_parent_is_killed_none_of_them_is_left_twice(instance: Instan
     os.kill(parent(instance), signal.SIGKILL)
     until(lambda: children(instance).keys() == NAMES and before.isdisjoint(children(instance).values()), timeout=30)
     everything = {process.pid for process in processes.of_instance(instance.place)}
-    until(lambda: all(processes.read_process(pid) is None for pid in before & everything), timeout=15)
+    until(lambda: all(processes.read_process(pid) is None for pid in before & everything), timeout=60)
     until(lambda: instance.health().status_code == 200, timeout=30)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], timeout: float = 15.0) -> None:
-    """Poll until ``condition`` holds, or fail."""
+def until(condition: Callable[[], bool], timeout: float = 60.0) -> None:
+    """Poll until ``condition`` holds, or fail. The deadline is generous: test machines are shared and slow."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -79,7 +79,7 @@ def daphne(data_dir: Path, *, pages: bool = False) -> Iterator[Web]:
     argv = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "bakery.asgi:application"]
     process = subprocess.Popen(argv, cwd=ROOT, env=env)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 requests.get(f"http://127.0.0.1:{port}/streams/0/", timeout=5, allow_redirects=False)
