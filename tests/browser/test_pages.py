@@ -19,7 +19,7 @@ NAME = "browser-shop"
 def page(instance: Instance, browser: Browser) -> Iterator[Page]:
     """A signed-in page. The test fails when the console has an error, a refused script or a refused style."""
     context = browser.new_context(base_url=instance.base_url, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(30_000)
     found: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
