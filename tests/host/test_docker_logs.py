@@ -10,18 +10,15 @@ import docker
 import pytest
 
 from deployments.logs.containers import ContainerTail
+from tests.host.docker_engine import DockerEngine, busybox_image
 from tests.integration.waiting import until
 
 IMAGE = "bakery-test-busybox"
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    try:
-        engine = docker.from_env(timeout=30)
-        engine.ping()
-    except docker.errors.DockerException as error:
-        pytest.skip(f"no Docker engine answers: {error}")
+def client(docker_engine: DockerEngine) -> Iterator[Any]:
+    engine = docker.from_env(timeout=30)
     yield engine
     engine.close()
 
@@ -44,18 +41,7 @@ def run(client: Any, busybox: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def busybox(client: Any) -> str:
-    """An image of busybox alone, made from the machine's own."""
-    import io
-    import tarfile
-    from pathlib import Path
-
-    binary = Path("/bin/busybox")
-    if not binary.exists():
-        pytest.skip("busybox-static is not installed")
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as archive:
-        archive.add(binary, "bin/busybox")
-    client.api.import_image_from_data(layer.getvalue(), repository=IMAGE, tag="latest")
+    busybox_image(IMAGE)
     return f"{IMAGE}:latest"
 
 
