@@ -139,7 +139,21 @@ def end(name: str) -> None:
 
 def oom_kills(name: str) -> int:
     """How many of its processes the kernel ended because the group had no memory left."""
-    group = directories(name)[0]
+    return _oom_kills_in(directories(name)[0])
+
+
+def own_oom_kills() -> int:
+    """The same of the group that this process is in (proc(5), cgroups(7))."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers and is_v2():
+            return _oom_kills_in(ROOT / path.lstrip("/"))
+        if "memory" in controllers.split(","):
+            return _oom_kills_in(ROOT / "memory" / path.lstrip("/"))
+    return 0
+
+
+def _oom_kills_in(group: Path) -> int:
     for file in (group / "memory.events", group / "memory.oom_control"):
         try:
             lines = file.read_text().splitlines()

@@ -53,7 +53,7 @@ class LaunchFiles:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)
         starts = self._starts(program.name)
-        starts.unlink(missing_ok=True)
+        self.remove(program.name)
         spec: dict[str, Any] = json.loads(replace(program.launch, starts=starts).text())
         spec["log"] = str(program.log)
         path = self.path(program.name)
@@ -74,9 +74,13 @@ class LaunchFiles:
         except FileNotFoundError:
             return []
 
+    def out_of_memory(self, name: str) -> Path:
+        """There once one of its runs used up its memory, where the process manager notes that."""
+        return self.directory / f"{name}.out-of-memory"
+
     def remove(self, name: str) -> None:
-        self.path(name).unlink(missing_ok=True)
-        self._starts(name).unlink(missing_ok=True)
+        for file in (self.path(name), self._starts(name), self.out_of_memory(name)):
+            file.unlink(missing_ok=True)
 
     def _starts(self, name: str) -> Path:
         return self.directory / f"{name}.starts"

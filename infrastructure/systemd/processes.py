@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-from infrastructure.confinement import launch_argv
-from infrastructure.errors import HostProblem
+from infrastructure.confinement import LAUNCHER, launch_argv
+from infrastructure.errors import HostProblem, Problem
 from infrastructure.files import write_atomically
 from infrastructure.processes import LaunchFiles, Program
 from infrastructure.runner import Command, Runner
 from infrastructure.runtime import Observation, ProcessState
+from infrastructure.seclusion import first_closed
 
 TEMPLATE = Path(__file__).with_name("app.service.template")
+NOTE_OUT_OF_MEMORY = Path(__file__).with_name("note_out_of_memory.py")
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 PROPERTIES = (
     "LoadState",
@@ -26,6 +29,11 @@ PROPERTIES = (
     "NRestarts",
     "ExecMainStartTimestampMonotonic",
 )
+# What the launcher needs to take the deployment's uid and to read its own files, and to make a mount namespace.
+CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_DAC_READ_SEARCH")
+TO_SECLUDE = "CAP_SYS_ADMIN"
+PYTHON = (Path(sys.executable), Path(sys.base_prefix))
+KILL_SECONDS = 5.0  # how long the kernel and systemd may take to be done with a SIGKILL
 EXITED_BY_ITSELF = "1"  # ExecMainCode: CLD_EXITED of waitid(2)
 # (ActiveState, SubState or "") -> what that means; the first row that fits
 STATES = (
@@ -37,20 +45,24 @@ STATES = (
 )
 
 
-def unit(program: Program, spec: Path, writable: tuple[Path, ...]) -> str:
+def unit(program: Program, files: LaunchFiles, writable: tuple[Path, ...], *, secludes: bool, hide_homes: bool) -> str:
+    """``secludes``: the launcher makes a view of the file system of its own (``seclusion.py``)."""
     limits = program.launch.confinement
-    at_home = any(home in path.parents for home in HOMES for path in writable)
+    spec, note = files.path(program.name), files.out_of_memory(program.name)
+    note_argv = [sys.executable, "-I", "-S", str(NOTE_OUT_OF_MEMORY), str(note)]
     return Template(TEMPLATE.read_text()).substitute(
         name=program.name,
-        command=" ".join(_quoted(part) for part in launch_argv(spec)),
+        command=_command(launch_argv(spec)),
+        note=_command(note_argv),
         log=_escaped(str(program.log)),
         grace=max(1, program.grace_seconds),
         memory=limits.memory_bytes,
         cpu=limits.cpu_percent,
         tasks=limits.max_processes,
         writable=" ".join(_quoted(str(path)) for path in writable),
-        # Where the data directory lies below a home, hiding homes would hide it as well.
-        home="read-only" if at_home else "yes",
+        capabilities=" ".join((*CAPABILITIES, TO_SECLUDE) if secludes else CAPABILITIES),
+        namespaces="mnt" if secludes else "yes",
+        home="yes" if hide_homes else "read-only",
     )
 
 
@@ -61,7 +73,7 @@ class SystemdProcesses:
 
     def available(self) -> None:
         state = self._systemctl("is-system-running", check=False)
-        if state not in ("running", "degraded", "starting", "maintenance"):
+        if state not in ("running", "degraded", "initializing", "starting", "maintenance"):
             raise HostProblem(
                 "systemd.unreachable", f"systemd does not run here ({state}).", "Use BAKERY_PROCESSES=supervisord."
             )
@@ -69,23 +81,40 @@ class SystemdProcesses:
     def start(self, program: Program) -> None:
         self.stop(program.name, program.grace_seconds)
         program.log.parent.mkdir(parents=True, exist_ok=True)
-        # The unit is the control group and the namespace: the launcher has only the uid to change.
-        bare = replace(program.launch.confinement, cgroup="", reach=())
-        spec = self.files.write(replace(program, launch=replace(program.launch, confinement=bare)))
-        writable = (self.files.directory, *(Path(path) for path in program.launch.confinement.reach))
-        write_atomically(self._unit(program.name), unit(program, spec, writable))
+        planned = program.launch.confinement
+        reach = [Path(path).resolve() for path in planned.reach]
+        closed = planned.uid is not None and any(first_closed(path, planned.uid) for path in reach)
+        # The unit is the control group and has a /tmp of its own: the launcher has only the uid to change, and to open
+        # what lies in a directory that is closed to that uid.
+        left = replace(planned, cgroup="", reach=planned.reach if closed else ())
+        self.files.write(replace(program, launch=replace(program.launch, confinement=left)))
+        writable = (self.files.directory, *(path for path in reach if path.is_dir()))
+        # Where one of these lies below a home, hiding homes would hide it as well.
+        hide_homes = not _at_home(LAUNCHER, *PYTHON, self.files.directory, *reach)
+        text = unit(program, self.files, writable, secludes=closed, hide_homes=hide_homes)
+        write_atomically(self._unit(program.name), text)
         self._systemctl("daemon-reload")
-        self._systemctl("enable", "--quiet", "--", f"{program.name}.service")
-        self._systemctl("start", "--", f"{program.name}.service")
+        self._systemctl("enable", "--quiet", "--no-reload", "--", f"{program.name}.service")
+        try:
+            self._systemctl("start", "--", f"{program.name}.service")
+        except Problem as problem:
+            raise HostProblem(
+                "systemd.refused",
+                f"systemd could not start {program.name}: {problem.message}",
+                f"See systemctl status {program.name} and journalctl -u {program.name}.",
+            ) from problem
 
     def stop(self, name: str, grace_seconds: int) -> None:
         service = f"{name}.service"
         if self._unit(name).exists():
-            self._systemctl("disable", "--quiet", "--", service, check=False)
+            self._systemctl("disable", "--quiet", "--no-reload", "--", service, check=False)
             self._systemctl("stop", "--no-block", "--", service, check=False)
             if not self._is_down(name, grace_seconds):
                 self._systemctl("kill", "--signal=SIGKILL", "--", service, check=False)
-                self._is_down(name, 5)
+                if not self._is_down(name, KILL_SECONDS):
+                    raise HostProblem(
+                        "systemd.cannot-stop", f"{name} does not end, not even by SIGKILL.", "Restart the host."
+                    )
             self._unit(name).unlink(missing_ok=True)
             self._systemctl("daemon-reload")
             self._systemctl("reset-failed", "--", service, check=False)
@@ -100,7 +129,7 @@ class SystemdProcesses:
             state=_state(seen),
             release_id=spec["release_id"],
             exit_code=int(seen["ExecMainStatus"]) if ended else None,
-            out_of_memory=seen.get("Result") == "oom-kill",
+            out_of_memory=seen.get("Result") == "oom-kill" or self.files.out_of_memory(name).exists(),
             restarts=int(seen.get("NRestarts") or 0),
             started_at=seen.get("ExecMainStartTimestampMonotonic", ""),
         )
@@ -136,11 +165,20 @@ def _state(seen: dict[str, str]) -> ProcessState:
     return ProcessState.STOPPED
 
 
+def _at_home(*paths: Path) -> bool:
+    return any(home in (*path.parents, *path.resolve().parents) for path in paths for home in HOMES)
+
+
 def _escaped(text: str) -> str:
-    """Unit files expand ``%`` specifiers; in ExecStart= also ``$``."""
+    """Unit files expand ``%`` specifiers."""
     return text.replace("%", "%%")
 
 
 def _quoted(part: str) -> str:
     """One word of ExecStart= or ReadWritePaths=, systemd.syntax(7)."""
-    return '"' + _escaped(part).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$") + '"'
+    return '"' + _escaped(part).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _command(argv: list[str]) -> str:
+    """The colon: no ``$`` in it is a variable (systemd.service(5))."""
+    return " ".join(_quoted(part) for part in (f":{argv[0]}", *argv[1:]))

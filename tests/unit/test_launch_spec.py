@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.confinement import FIRST_UID, Confinement, Launch, confined, instance_of, launch_argv
-from infrastructure.processes import Program
+from infrastructure.processes import LaunchFiles, Program
 from infrastructure.runner import Command, Runner
 from infrastructure.supervisor.processes import configuration
 from infrastructure.systemd.processes import unit
@@ -61,9 +61,8 @@ def test_supervisords_file_names_the_spec_and_nothing_of_the_user() -> None:
 
 
 def test_a_unit_is_hardened_limited_and_holds_nothing_secret() -> None:
-    text = unit(
-        program("/var/log/bakery/release-2.log"), Path("/data/5%/$x.json"), (Path("/var/lib/bakery/builds/1/2"),)
-    )
+    files, writable = LaunchFiles(Path("/data/5%/$x")), (Path("/var/lib/bakery/builds/1/2"),)
+    text = unit(program("/var/log/bakery/release-2.log"), files, writable, secludes=False, hide_homes=True)
     for line in (
         "MemoryMax=536870912",
         "CPUQuota=150%",
@@ -77,13 +76,15 @@ def test_a_unit_is_hardened_limited_and_holds_nothing_secret() -> None:
         'ReadWritePaths="/var/lib/bakery/builds/1/2"',
     ):
         assert f"\n{line}\n" in text
-    assert '"/data/5%%/$$x.json"' in text
+    assert '"/data/5%%/$x/bakery-deployment-1-blue.json"' in text
     assert "SECRET" not in text
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path) -> None:
     file = tmp_path / "bakery-deployment-1-blue.service"
-    file.write_text(unit(program("/var/log/x.log"), Path("/data/5%/$x.json"), (Path("/var/lib/bakery/1"),)))
+    writable = (Path("/var/lib/bakery/1"),)
+    files = LaunchFiles(Path("/data/5%/$x"))
+    file.write_text(unit(program("/var/log/x.log"), files, writable, secludes=True, hide_homes=False))
     verify = Command(argv=("systemd-analyze", "verify", "--", str(file)))
     assert Runner().run(verify, check=False).output == ""
