@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 BACKUPS = 2  # how many older files a rotation keeps
+EMPTIED_AT = 64 * 1024 * 1024  # bytes. supervisord rotates long before; under systemd nobody does
 
 
 class Piece(NamedTuple):
@@ -21,17 +23,20 @@ class Piece(NamedTuple):
 
 
 class FileTail:
-    def __init__(self, path: Path, cursor: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, cursor: Mapping[str, object], emptied_at: int = EMPTIED_AT) -> None:
         self.path = path
+        self.emptied_at = emptied_at
         self._fd: int | None = None
         self._inode = 0
         self._offset = 0
         self._missed = False
+        self._at_line_end = True
         self.rewind(cursor)
 
     def rewind(self, cursor: Mapping[str, object]) -> None:
         """Go on behind ``cursor``. Without one, begin with the oldest file there is."""
         self.close()
+        self._at_line_end = True
         inode, offset = cursor.get("inode"), cursor.get("offset")
         existing = [path for path in self._from_oldest() if path.exists()]
         if not isinstance(inode, int) or not isinstance(offset, int):
@@ -47,7 +52,8 @@ class FileTail:
             self._open(existing[0])
 
     def read(self, most: int) -> Piece | None:
-        """What is there, up to ``most`` bytes; None when there is nothing more for now."""
+        """What is there, up to ``most`` bytes; None when there is nothing more for now. Whoever asks again has stored
+        what it got before."""
         if self._fd is None and not self._open(self.path):
             return None
         data = self._read_on(most)
@@ -59,6 +65,7 @@ class FileTail:
                 break
             data = self._read_on(most)
         if not data:
+            self._empty_if_large()
             return None
         start = self._offset
         self._offset += len(data)
@@ -66,6 +73,7 @@ class FileTail:
         cursor: dict[str, object] | None = (
             {"inode": self._inode, "offset": start + newline + 1} if newline >= 0 else None
         )
+        self._at_line_end = newline == len(data) - 1
         missed, self._missed = self._missed, False
         return Piece(data, cursor, missed)
 
@@ -87,6 +95,17 @@ class FileTail:
             return False
         self._offset = 0
         return True
+
+    def _empty_if_large(self) -> None:
+        """A file that nobody rotates is emptied in place once all of it was read: its writer appends, so it goes on at
+        the start. What is written between the last look and the truncation is lost."""
+        if self._fd is None or self._offset < self.emptied_at or not self._at_line_end:
+            return
+        seen = os.fstat(self._fd)
+        with suppress(FileNotFoundError):
+            if seen.st_size == self._offset and self.path.stat().st_ino == self._inode:
+                os.truncate(self.path, 0)
+                self._offset = 0
 
     def _following(self) -> tuple[Path, int] | None:
         """Name and inode of the file that came after the one that is read, if there was a rotation."""

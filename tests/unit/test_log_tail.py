@@ -121,3 +121,24 @@ def test_a_file_that_does_not_exist_yet_is_awaited(tmp_path: Path) -> None:
     App(tmp_path).write(1)
     assert read_all(tail) == b"line 0\n"
     tail.close()
+
+
+def test_a_file_that_nobody_rotates_is_emptied_once_it_was_read(tmp_path: Path) -> None:
+    app = App(tmp_path)
+    tail = FileTail(app.path, {}, emptied_at=100)
+    app.write(20)
+    seen = read_all(tail)
+    before = tail.position()
+    assert app.path.stat().st_size == 0
+    app.write(3)
+    again = FileTail(app.path, {**before, "offset": 10_000}, emptied_at=100)  # one that knows nothing of it
+    assert read_all(again) == b"line 20\nline 21\nline 22\n"
+    assert seen + read_all(tail) == app.written
+
+
+def test_a_file_that_ends_within_a_line_is_left_as_it_is(tmp_path: Path) -> None:
+    app = App(tmp_path)
+    tail = FileTail(app.path, {}, emptied_at=100)
+    app.write(20)
+    app.write(1, ending=b"")
+    assert read_all(tail) == app.written == app.path.read_bytes()
