@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 IMAGE = "bakery-test/systemd:bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,python3,procps,iproute2"
+PACKAGES = "systemd,systemd-sysv,dbus,python3,procps"
 PACKAGE = '{"scripts": {"start": "bun server.ts"}}'
 PORT = 8100
 SERVER = """
