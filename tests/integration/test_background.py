@@ -5,10 +5,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from infrastructure.quickstart import processes
 from tests.instance import Instance
 from tests.integration.waiting import until
 
+pytestmark = pytest.mark.slow
 NAMES = {"worker-deploys", "worker-housekee", "collector"}  # the kernel keeps 15 characters of a name
 
 

@@ -28,7 +28,10 @@ from infrastructure.supervisor.processes import SupervisorProcesses
 from infrastructure.trees import make_owned, make_private
 
 BUN = os.environ.get("BAKERY_BUN") or shutil.which("bun") or "/opt/bun/node_modules/.bin/bun"
-pytestmark = pytest.mark.skipif(shutil.which(BUN) is None, reason="Bun is not on this host: name it in BAKERY_BUN")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which(BUN) is None, reason="Bun is not on this host: name it in BAKERY_BUN"),
+]
 
 NUMBER = 920_000 + os.getpid() % 1000
 SERVER = """

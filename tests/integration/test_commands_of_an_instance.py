@@ -15,6 +15,8 @@ from infrastructure.quickstart import layout
 from tests.instance import EMAIL, Instance, clean_environment, run
 from tests.integration.waiting import until
 
+pytestmark = pytest.mark.slow
+
 OURS = {
     "cancel",
     "create_admin",

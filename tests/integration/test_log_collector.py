@@ -24,7 +24,7 @@ from tests.integration.log_makers import make_release, make_slot, text_of
 from tests.integration.waiting import until
 from tests.integration.web_process import ROOT, environment
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -86,13 +86,15 @@ def test_kill_9_of_the_collector_loses_and_doubles_no_line(
             app.rotate()
         deadline = time.monotonic() + random.uniform(0.0, 0.2)
         while time.monotonic() < deadline:
-            app.write(500)
+            app.write(100)
+            time.sleep(0.001)  # far below the 64 MiB that a stream keeps, also on a quick machine
         process.send_signal(signal.SIGKILL)
         process.wait()
         app.write(300)
         process = collector()
     until(lambda: app.stream.line_count >= app.written)
-    assert text_of(app.stream) == app.everything()
+    is_whole = text_of(app.stream) == app.everything()  # a difference would be printed as megabytes
+    assert is_whole
 
 
 def test_an_app_that_says_100_000_lines_at_once_loses_none_and_starves_nobody(
@@ -107,7 +109,8 @@ def test_an_app_that_says_100_000_lines_at_once_loses_none_and_starves_nobody(
     quiet.write(1)
     until(lambda: quiet.stream.line_count == 2)
     until(lambda: loud.stream.line_count == 100_000, timeout=60)
-    assert text_of(loud.stream) == loud.everything()
+    is_whole = text_of(loud.stream) == loud.everything()
+    assert is_whole
     assert text_of(quiet.stream) == quiet.everything()
     print(f"collector: {psutil.Process(process.pid).memory_full_info().pss / 2**20:.0f} MiB")
 

@@ -22,6 +22,8 @@ from infrastructure.routing import Route
 from tests.integration.nginx_host import Edge, answer_on, running_edge
 from tests.integration.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def edge() -> Iterator[Edge]:

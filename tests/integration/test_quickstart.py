@@ -20,6 +20,8 @@ from tests.instance import Instance, clean_environment, run
 from tests.integration.waiting import until
 from tests.plan import free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def empty() -> Iterator[Instance]:

@@ -13,6 +13,8 @@ from benchmarks.switching.host import PrivateNginx, free_port
 from benchmarks.switching.measure import Measured, measure
 from benchmarks.switching.ways import Naive, Renamed, Way
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def nginx() -> Iterator[PrivateNginx]:
