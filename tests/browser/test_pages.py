@@ -116,11 +116,25 @@ def test_a_page_says_when_what_it_shows_was_deleted(instance: Instance, browser:
     assert isinstance(made, dict)
     # A page of its own: Chromium counts the 404 that tells it as an error.
     other = browser.new_context(base_url=instance.base_url, storage_state=page.context.storage_state()).new_page()
-    other.goto(f"/deployments/{made['id']}/settings")
-    other.get_by_label("Type goes-away to confirm").fill("goes-away")
-    other.get_by_role("button", name="Delete goes-away").click()
+    other.goto(f"/deployments/{made['id']}")
+    expect(other.locator("#connection")).to_contain_text("Live", timeout=60_000)
+    instance.manage("delete_deployment", "goes-away", "--yes")
     expect(other.get_by_text("What this page shows has been deleted.")).to_be_visible(timeout=60_000)
     expect(other.locator("#sidebar-deployments")).not_to_contain_text("goes-away")
+    other.context.close()
+
+
+def test_who_deletes_a_deployment_is_led_to_the_list(instance: Instance, browser: Browser, page: Page) -> None:
+    made = instance.manage_json("create_deployment", "unwanted", "--repo", "https://repository.invalid/a.git")
+    assert isinstance(made, dict)
+    # A page of its own here as well: a part of it may be asked for once more, and answer 404.
+    other = browser.new_context(base_url=instance.base_url, storage_state=page.context.storage_state()).new_page()
+    other.goto(f"/deployments/{made['id']}/settings")
+    other.get_by_label("Type unwanted to confirm").fill("unwanted")
+    other.get_by_role("button", name="Delete unwanted").click()
+    expect(other.get_by_text("Deleting unwanted and everything that was made for it.")).to_be_visible()
+    expect(other.get_by_role("heading", name="Deployments", exact=True)).to_be_visible()
+    expect(other.locator("#sidebar-deployments")).not_to_contain_text("unwanted", timeout=60_000)
     other.context.close()
 
 
