@@ -52,17 +52,21 @@ class Applier:
                     time.sleep(0.05)
             yield
 
-    def replace(self, sites: Mapping[Path, str | None]) -> bool:
-        """Make the site files these (None: no such file), and have Nginx take them. False: nothing was to be done.
+    def replace(self, sites: Mapping[Path, str | None], can_wait: Mapping[Path, str | None] | None = None) -> bool:
+        """Make the site files these (None: no such file), and have Nginx take them. False: no reload was needed.
+        What is in ``can_wait`` is written as well, and read at the next reload, whatever that is for.
 
         The caller holds the lock.
         """
-        changed = {path: text for path, text in sites.items() if read_if_there(path) != text}
+        changed = _differing(sites)
         wanted = generation_in(read_if_there(self.prefix.generation) or "")
-        if not changed and self.master.generation() == wanted:
-            return False
+        in_force = not changed and self.master.generation() == wanted
+        changed |= _differing(can_wait or {})
         if changed:
             self._test(changed)
+        if in_force:
+            _write(changed)
+            return False
         before = {path: read_if_there(path) for path in changed}
         try:
             _write(changed)
@@ -102,6 +106,10 @@ class Applier:
                 f"Nginx refused the new configuration: {reason[-500:]}",
                 "It was not put in place; every site serves as it did.",
             ) from failure
+
+
+def _differing(texts: Mapping[Path, str | None]) -> dict[Path, str | None]:
+    return {path: text for path, text in texts.items() if read_if_there(path) != text}
 
 
 def _write(texts: Mapping[Path, str | None]) -> None:

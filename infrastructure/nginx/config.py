@@ -6,7 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 
-from infrastructure.nginx.prefix import Prefix
+from infrastructure.nginx.prefix import SLOTS, Prefix
 from infrastructure.routing import Route
 from infrastructure.values import Hostname
 from infrastructure.values import port as parsed_port
@@ -84,8 +84,9 @@ def generation_in(text: str) -> int:
 
 
 def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
-    """One deployment's file: its edge server and its two slots. Everything in ``route`` is parsed once more here:
-    a value that is none of its kind is a ``ValueError`` and reaches no file."""
+    """One deployment's file: its edge server and its two slots. Where the slots' apps listen does not stand in it.
+    Everything in ``route`` is parsed once more here: a value that is none of its kind is a ``ValueError`` and reaches
+    no file."""
     number = deployment_id(route.deployment_id)
     timeout = _within(route.request_timeout, 1, 86400)
     run = prefix.of(number)
@@ -103,15 +104,27 @@ def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
                 outer_timeout=timeout + 5,  # the slot gives up first: it knows which release was too slow
             )
         )
-    for slot, upstream in (("blue", route.blue_upstream), ("green", route.green_upstream)):
-        answer = "return 503"
-        if upstream:
-            parts.append(render("upstream.conf.template", id=number, slot=slot, upstream=_upstream(upstream)))
-            answer = f"proxy_pass http://bakery_{number}_{slot}"
-        parts.append(
-            render("slot.conf.template", id=number, run=run, slot=slot, answer=answer, timeout=timeout, backlog=BACKLOG)
-        )
-    return "\n".join(parts)
+    slots = (
+        render("slot.conf.template", id=number, run=run, slot=slot, timeout=timeout, backlog=BACKLOG) for slot in SLOTS
+    )
+    return "\n".join([*parts, *slots])
+
+
+def pools_config(route: Route) -> str:
+    """The connections that Nginx keeps open to the slots' apps. An address that is not among the pools of the
+    configuration that runs is reached as well, by a connection per request: so this file may wait for a reload."""
+    number = deployment_id(route.deployment_id)
+    known = {address: slot for slot in SLOTS if (address := upstream_of(route, slot))}
+    pools = [render("pool.conf.template", id=number, slot=slot, address=address) for address, slot in known.items()]
+    rows = "".join(f"    {address} bakery_{number}_{slot};\n" for address, slot in known.items())
+    table = f"map $bakery_address_now $bakery_{number}_app {{\n    default $bakery_address_now;\n{rows}}}\n"
+    return "\n".join([HEADING, *pools, table])
+
+
+def upstream_of(route: Route, slot: str) -> str:
+    """``address:port`` of the slot's app, parsed; "" when nothing has run there yet."""
+    text = {"blue": route.blue_upstream, "green": route.green_upstream}[slot]
+    return _upstream(text) if text else ""
 
 
 def deployment_id(number: int) -> int:

@@ -82,6 +82,9 @@ class Prefix:
     def site(self, deployment_id: int) -> Path:
         return self.sites / f"{deployment_id}.conf"
 
+    def pools(self, deployment_id: int) -> Path:
+        return self.sites / f"{deployment_id}.pools.conf"
+
     def of(self, deployment_id: int) -> Path:
         return self.run / str(deployment_id)
 

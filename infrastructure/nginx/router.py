@@ -24,7 +24,7 @@ from infrastructure.routing import Route
 from infrastructure.runner import Runner
 
 OFF = "../off.sock"
-NO_RELEASE = "releases/0"
+NO_RELEASE = "0"
 CONFIRM_SECONDS = 5.0
 CAP_SYS_RESOURCE = 24  # capabilities(7), linux/capability.h
 
@@ -88,28 +88,28 @@ class NginxRouter:
             write_atomically(prefix.generation, config.generation_config(1))
 
     def apply(self, routes: list[Route]) -> None:
+        prefix = self.prefix
         sites = {
-            self.prefix.site(route.deployment_id): config.site_config(self.prefix, route, logs=self.logs_dir)
-            for route in routes
+            prefix.site(route.deployment_id): config.site_config(prefix, route, logs=self.logs_dir) for route in routes
         }
+        pools = {prefix.pools(route.deployment_id): config.pools_config(route) for route in routes}
         with self.applier.lock():
             for route in routes:
                 self._make_directory(route)
-            self.applier.replace(sites)
+            self.applier.replace(sites, can_wait=pools)
 
     def remove(self, deployment_id: int) -> None:
         number = config.deployment_id(deployment_id)
         with self.applier.lock():
-            self.applier.replace({self.prefix.site(number): None})
+            self.applier.replace({self.prefix.site(number): None, self.prefix.pools(number): None})
             shutil.rmtree(self.prefix.of(number), ignore_errors=True)
 
     def switch(self, deployment_id: int, slot: str, release_id: int) -> None:
         number, release = config.deployment_id(deployment_id), int(release_id)
         if slot not in SLOTS:
             raise ValueError(f"There is no slot {slot!r}.")
-        make_directory(self.prefix.releases(number) / str(release))
         # First the name of the release, then the way to it: no request is logged under the wrong one.
-        point_symlink(self.prefix.release_link(number, slot), f"releases/{release}")
+        self._name(number, slot, str(release), self._named(number, slot)[1])
         point_symlink(self.prefix.live(number), f"{slot}.sock")
         self._forget_releases(number)
 
@@ -162,22 +162,36 @@ class NginxRouter:
             self.prefix.of(number),
             self.prefix.deployment_pages(number),
             self.prefix.releases(number),
-            self.prefix.of(number) / NO_RELEASE,
         ):
             make_directory(folder)
         for slot in SLOTS:
-            if not self.prefix.release_link(number, slot).is_symlink():
-                point_symlink(self.prefix.release_link(number, slot), NO_RELEASE)
+            release, address = self._named(number, slot)
+            if not release or address != config.upstream_of(route, slot):
+                self._name(number, slot, release or NO_RELEASE, config.upstream_of(route, slot))
         if not (self.prefix.deployment_pages(number) / "503.html").exists():
             self.set_state(number, route.name, "never")
         if not self.prefix.live(number).is_symlink():
             self.unroute(number)
 
+    def _named(self, number: int, slot: str) -> tuple[str, str]:
+        """The release that is in the slot and the address of its app, each "" where none is known."""
+        try:
+            name = self.prefix.release_link(number, slot).readlink().name
+        except OSError:
+            return "", ""
+        release, _, address = name.partition("@")
+        return release, address
+
+    def _name(self, number: int, slot: str, release: str, address: str) -> None:
+        name = f"{release}@{address}" if address else release
+        make_directory(self.prefix.releases(number) / name)
+        point_symlink(self.prefix.release_link(number, slot), f"releases/{name}")
+
     def _forget_releases(self, number: int) -> None:
         """Take away the directories that no slot names."""
         named = {self.prefix.release_link(number, slot).readlink().name for slot in SLOTS}
         for folder in self.prefix.releases(number).iterdir():
-            if folder.name not in named | {"0"}:
+            if folder.name not in named:
                 folder.rmdir()
 
 

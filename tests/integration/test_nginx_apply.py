@@ -49,6 +49,24 @@ def test_nothing_changed_means_no_reload(edge: Edge) -> None:
     assert (accepting_workers(pid), edge.router.master.generation()) == (workers, generation)
 
 
+def test_an_app_that_moves_to_another_address_is_reached_there_without_a_reload(edge: Edge) -> None:
+    """As when an application gets a Dockerfile: a reload would close the connections that visitors keep alive."""
+    pid = edge.router.master.pid()
+    assert pid
+    workers, generation = accepting_workers(pid), edge.router.master.generation()
+    with edge.connect() as kept:
+        request = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n"
+        kept.sendall(request)
+        assert b"blue-app" in kept.recv(65536)
+        edge.router.apply([replace(edge.route, blue_upstream=edge.green.upstream)])
+        kept.sendall(request)
+        assert b"green-app" in kept.recv(65536)
+    assert (accepting_workers(pid), edge.router.master.generation()) == (workers, generation)
+    assert edge.router.confirm(edge.route, 10, "/")
+    edge.router.apply([replace(edge.route, blue_upstream=edge.green.upstream, max_body_mb=3)])
+    assert edge.ask()[1] == b"green-app"
+
+
 def test_a_change_that_was_written_but_never_applied_is_applied_by_the_next_call(edge: Edge) -> None:
     """As after a kill -9 of the worker between the rename and the reload."""
     running = edge.router.master.generation()

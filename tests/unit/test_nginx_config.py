@@ -15,6 +15,7 @@ from infrastructure.nginx.config import (
     generation_config,
     generation_in,
     listen_config,
+    pools_config,
     site_config,
 )
 from infrastructure.nginx.prefix import Prefix
@@ -49,6 +50,10 @@ def site(route: Route) -> str:
     return site_config(PREFIX, route, logs=LOGS)
 
 
+def files(route: Route) -> str:
+    return site(route) + pools_config(route)
+
+
 def directives(text: str, name: str) -> list[str]:
     return re.findall(rf"^\s*{name} (.+);$", text, re.MULTILINE)
 
@@ -58,20 +63,25 @@ def test_visitors_are_sent_to_the_link_and_each_slot_to_its_own_upstream() -> No
     assert directives(text, "server_name") == ["shop.localhost"]
     assert directives(text, "proxy_pass") == [
         "http://unix:/data/nginx/run/7/live.sock:",
-        "http://bakery_7_blue",
-        "http://bakery_7_green",
+        "http://$bakery_app",
+        "http://$bakery_app",
     ]
-    assert directives(text, "server") == ["127.0.0.1:20000", "127.0.0.1:20001"]
     assert directives(text, "listen") == [
         "unix:/data/nginx/run/7/blue.sock backlog=4096",
         "unix:/data/nginx/run/7/green.sock backlog=4096",
     ]
 
 
-def test_a_slot_in_which_nothing_has_run_answers_503_and_has_no_upstream() -> None:
-    text = site(replace(ROUTE, green_upstream=""))
-    assert "upstream bakery_7_green" not in text
-    assert directives(text, "return") == ["503"]
+def test_where_the_apps_listen_stands_in_a_file_that_may_wait_for_a_reload() -> None:
+    text = pools_config(ROUTE)
+    assert directives(text, "server") == ["127.0.0.1:20000", "127.0.0.1:20001"]
+    assert directives(text, "127.0.0.1:20000") == ["bakery_7_blue"]
+    assert directives(text, "127.0.0.1:20001") == ["bakery_7_green"]
+    assert site(ROUTE) == site(replace(ROUTE, blue_upstream="10.207.0.2:3000"))
+
+
+def test_a_slot_in_which_nothing_has_run_has_no_pool() -> None:
+    assert "bakery_7_green" not in pools_config(replace(ROUTE, green_upstream=""))
 
 
 def test_a_deployment_without_host_names_has_no_edge() -> None:
@@ -88,7 +98,7 @@ def test_time_and_body_limits_are_the_deployments_own() -> None:
 @pytest.mark.parametrize("field", ["hostnames", "blue_upstream", "green_upstream"])
 def test_a_hostile_value_is_refused(field: str, bad: str) -> None:
     with pytest.raises(ValueError, match=REFUSAL):
-        site(replace(ROUTE, **{field: (bad,) if field == "hostnames" else f"{bad}:80"}))
+        files(replace(ROUTE, **{field: (bad,) if field == "hostnames" else f"{bad}:80"}))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +106,7 @@ def test_a_hostile_value_is_refused(field: str, bad: str) -> None:
 )
 def test_an_upstream_is_a_literal_address_with_a_port(upstream: str) -> None:
     with pytest.raises(ValueError, match=REFUSAL):
-        site(replace(ROUTE, blue_upstream=upstream))
+        files(replace(ROUTE, blue_upstream=upstream))
 
 
 @pytest.mark.parametrize(
