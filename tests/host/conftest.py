@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from infrastructure.quickstart import environment_file
 from tests.host.docker_engine import DockerEngine, bun_image
+from tests.host.server import Server
 from tests.integration.conftest import MakeApp, make_app
 
 __all__ = ["MakeApp", "make_app"]
@@ -32,3 +34,25 @@ def docker_engine() -> Iterator[DockerEngine]:
 def base_image(docker_engine: DockerEngine) -> None:
     """What the Dockerfiles of the tests begin with; no registry is asked."""
     bun_image("oven/bun:1")
+
+
+@pytest.fixture(scope="session")
+def server(docker_engine: DockerEngine) -> Iterator[Server]:
+    """A bare server, shared by all tests of the session; started by the first that asks for it."""
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        pytest.skip("it takes root and debootstrap")
+    one = Server(f"bakery-test-server-{os.getpid()}")
+    try:
+        one.start()
+        yield one
+    finally:
+        one.remove()
+
+
+@pytest.fixture
+def installed(server: Server) -> Server:
+    """The same server with Bakery on it, installed when it is not (any more)."""
+    if server.admin is None or not server.exists("/usr/local/bin/bakery"):
+        server.install()
+    server.wait_until_healthy()
+    return server

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.host.docker_engine import BUN, DockerEngine
+from tests.host.machine import Machine, docker, until
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("debootstrap") is None or shutil.which(BUN) is None,
@@ -22,8 +20,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-IMAGE = "bakery-test/systemd:bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,python3,procps"
 PACKAGE = '{"scripts": {"start": "bun server.ts"}}'
 PORT = 8100
 SERVER = """
@@ -34,39 +30,14 @@ console.log("listening on " + port);
 ASK = "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1], timeout=2).read())"
 
 
-class Host:
-    """A machine with systemd."""
+class Host(Machine):
+    """A machine with Bun, on which nothing of Bakery runs but its code for units."""
 
-    def __init__(self) -> None:
-        self.name = f"bakery-test-systemd-{os.getpid()}"
+    def options(self) -> list[str]:
+        bun = Path(shutil.which(BUN) or BUN).resolve()
+        return ["--network", "none", "-v", f"{bun}:/usr/local/bin/bun:ro", "-v", f"{CHECKOUT}:/opt/bakery:ro"]
 
-    def start(self) -> None:
-        options = "--network none --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
-        options += " --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE --cap-add SYS_NICE"
-        options += " --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp"
-        options += " --stop-signal SIGRTMIN+3 -e container=docker"
-        options += f" -v {Path(shutil.which(BUN) or BUN).resolve()}:/usr/local/bin/bun:ro -v {CHECKOUT}:/opt/bakery:ro"
-        docker("run", "-d", "--name", self.name, *options.split(), IMAGE, "/sbin/init")
-        self.wait_until_it_is_up()
-
-    def reboot(self) -> None:
-        docker("restart", self.name)
-        self.wait_until_it_is_up()
-
-    def remove(self) -> None:
-        docker("rm", "--force", self.name)
-
-    def wait_until_it_is_up(self) -> None:
-        until(lambda: self.says("systemctl", "is-system-running") in ("running", "degraded"), 60)
-
-    def says(self, *argv: str) -> str:
-        """What it prints, whatever its exit code."""
-        return subprocess.run(
-            ["docker", "exec", self.name, *argv], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            timeout=60, check=False,
-        ).stdout.strip()  # fmt: skip
-
-    def do(self, what: str, deployment: int, *arguments: int, data: str = "/var/lib/bakery", **named: Any) -> Any:
+    def order(self, what: str, deployment: int, *arguments: int, data: str = "/var/lib/bakery", **named: Any) -> Any:
         """Something of the runtime, there: see ``inside_systemd.py``."""
         names = ("release",) if what in ("build", "start", "run_once") else ()
         request = {"do": what, "deployment": deployment, **dict(zip(names, arguments, strict=True)), **named}
@@ -78,8 +49,8 @@ class Host:
     def serve(self, deployment: int, program: str = "", **named: Any) -> dict[str, str]:
         """Build release 1, start it and return what it answers."""
         place = {"data": named.pop("data")} if "data" in named else {}
-        self.do("build", deployment, 1, files={"package.json": PACKAGE, "server.ts": program + SERVER}, **place)
-        self.do("start", deployment, 1, **named, **place)
+        self.order("build", deployment, 1, files={"package.json": PACKAGE, "server.ts": program + SERVER}, **place)
+        self.order("start", deployment, 1, **named, **place)
         return self.ask(named.get("port", PORT))
 
     def ask(self, port: int = PORT) -> dict[str, str]:
@@ -89,7 +60,7 @@ class Host:
         return answer
 
     def observe(self, deployment: int, slot: str = "blue") -> dict[str, Any]:
-        seen: dict[str, Any] = self.do("observe", deployment, slot=slot)
+        seen: dict[str, Any] = self.order("observe", deployment, slot=slot)
         return seen
 
     def log(self, release: int = 1) -> str:
@@ -99,36 +70,9 @@ class Host:
         return self.says("systemctl", "list-units", "--all", "--no-legend", f"bakery-deployment-{deployment}-*")
 
 
-def docker(*argv: str) -> str:
-    done = subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def until(is_so: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
-    return answer
-
-
-def import_debian() -> None:
-    if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode == 0:
-        return
-    with tempfile.TemporaryDirectory(prefix="bakery-debian-") as directory:
-        argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", f"{directory}/root"]
-        made = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
-        if made.returncode != 0:
-            pytest.skip(f"debootstrap made no Debian here: {made.stdout[-300:]}{made.stderr[-300:]}")
-        with subprocess.Popen(["tar", "-C", f"{directory}/root", "-c", "."], stdout=subprocess.PIPE) as tar:
-            subprocess.run(["docker", "import", "-", IMAGE], stdin=tar.stdout, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def host(docker_engine: DockerEngine) -> Iterator[Host]:
-    import_debian()
-    one = Host()
+    one = Host(f"bakery-test-systemd-{os.getpid()}")
     try:
         one.start()
         yield one
@@ -144,15 +88,15 @@ def test_a_release_is_a_unit_that_answers_and_writes_its_log(host: Host) -> None
     observation = host.observe(1)
     assert (observation["state"], observation["release_id"], observation["restarts"]) == ("running", 1, 0)
     assert f"listening on {PORT}" in host.log()
-    assert f"listening on {PORT}" in host.do("last_output", 1)
-    host.do("stop", 1)
-    host.do("stop", 1)
+    assert f"listening on {PORT}" in host.order("last_output", 1)
+    host.order("stop", 1)
+    host.order("stop", 1)
     assert host.observe(1)["state"] == "missing"
     assert host.units(1) == ""
 
 
 def test_an_app_has_its_own_uid_and_gets_at_nothing_of_bakerys_nor_of_others(host: Host) -> None:
-    host.do("build", 77, 1, files={"package.json": PACKAGE, "server.ts": "private"})
+    host.order("build", 77, 1, files={"package.json": PACKAGE, "server.ts": "private"})
     attempts = {
         "bakery": 'fs.readdirSync("/var/lib/bakery/supervisor/launch")',
         "logs": 'fs.readdirSync("/var/lib/bakery/logs/processes")',
@@ -172,7 +116,7 @@ def test_an_app_has_its_own_uid_and_gets_at_nothing_of_bakerys_nor_of_others(hos
         for name, what in attempts.items()
     )
     found = host.serve(2, program, persistent=["data"])
-    host.do("stop", 2)
+    host.order("stop", 2)
     assert found.pop("uid") == "1880000002"
     assert found.pop("rights").split() == ["CapEff:", "0000000000000000", "NoNewPrivs:", "1"]
     assert [name for name, what in found.items() if what == "done"] == ["own", "persistent", "tmp"]
@@ -183,27 +127,27 @@ def test_an_app_has_its_own_uid_and_gets_at_nothing_of_bakerys_nor_of_others(hos
 def test_a_data_directory_that_is_closed_to_others_serves_as_well(host: Host) -> None:
     found = host.serve(3, data="/root/a b $x 5%/data")
     assert found["PWD"] == "/root/a b $x 5%/data/builds/3/1"
-    host.do("stop", 3, data="/root/a b $x 5%/data")
+    host.order("stop", 3, data="/root/a b $x 5%/data")
 
 
 def test_one_that_fills_its_memory_is_seen_to_have_run_out_of_it(host: Host) -> None:
     host.serve(4, "const kept = []; setInterval(() => kept.push(new Uint8Array(16 << 20).fill(1)), 50);", memory_mb=150)
     until(lambda: host.observe(4)["restarts"] > 0)
     assert host.observe(4)["out_of_memory"]
-    host.do("stop", 4)
+    host.order("stop", 4)
 
 
 def test_one_that_ends_at_once_is_tried_again_and_then_given_up(host: Host) -> None:
-    host.do("build", 5, 1, files={"package.json": PACKAGE, "server.ts": "console.log('broken'); process.exit(3);"})
-    host.do("start", 5, 1)
+    host.order("build", 5, 1, files={"package.json": PACKAGE, "server.ts": "console.log('broken'); process.exit(3);"})
+    host.order("start", 5, 1)
     until(lambda: host.observe(5)["state"] == "exited", 40)
     seen = host.observe(5)
     assert (seen["exit_code"], seen["out_of_memory"]) == (3, False)
     assert seen["restarts"] > 2
-    assert "broken" in host.do("last_output", 5)
-    host.do("start", 5, 1)  # systemd forgot that it gave up
+    assert "broken" in host.order("last_output", 5)
+    host.order("start", 5, 1)  # systemd forgot that it gave up
     assert host.observe(5)["state"] != "exited"
-    host.do("stop", 5)
+    host.order("stop", 5)
 
 
 def test_one_that_ignores_sigterm_is_killed_with_all_that_it_started(host: Host) -> None:
@@ -211,32 +155,32 @@ def test_one_that_ignores_sigterm_is_killed_with_all_that_it_started(host: Host)
     stubborn += 'require("child_process").spawn("setsid", ["sleep", "1000"], { detached: true, stdio: "ignore" });'
     host.serve(6, stubborn, grace_seconds=1)
     assert host.says("pgrep", "--uid", "1880000006", "sleep")
-    host.do("stop", 6, grace_seconds=1)
+    host.order("stop", 6, grace_seconds=1)
     assert "no" in host.log().splitlines()
     assert host.says("pgrep", "--uid", "1880000006") == ""
 
 
 def test_one_that_finishes_its_work_on_sigterm_has_its_grace(host: Host) -> None:
     host.serve(7, 'process.on("SIGTERM", () => setTimeout(() => { console.log("finished"); process.exit(); }, 700));')
-    host.do("stop", 7, grace_seconds=15)
+    host.order("stop", 7, grace_seconds=15)
     assert "finished" in host.log().splitlines()
 
 
 def test_a_command_before_the_switch_has_the_releases_variables(host: Host) -> None:
-    host.do("build", 8, 1, files={"package.json": PACKAGE, "server.ts": SERVER})
-    assert host.do("run_once", 8, 1, command="echo $DATABASE $PORT", env={"DATABASE": "db"}) == f"db {PORT}\n"
+    host.order("build", 8, 1, files={"package.json": PACKAGE, "server.ts": SERVER})
+    assert host.order("run_once", 8, 1, command="echo $DATABASE $PORT", env={"DATABASE": "db"}) == f"db {PORT}\n"
 
 
 def test_a_reboot_brings_back_what_ran_and_nothing_that_was_stopped(host: Host) -> None:
     host.serve(9)
-    host.do("start", 9, 1, slot="green", port=PORT + 1)
+    host.order("start", 9, 1, slot="green", port=PORT + 1)
     host.ask(PORT + 1)
-    host.do("stop", 9, slot="green")
+    host.order("stop", 9, slot="green")
     host.reboot()
     assert host.ask()["PORT"] == str(PORT)
     assert host.observe(9)["state"] == "running"
     assert host.observe(9, "green")["state"] == "missing"
-    host.do("remove_deployment", 9)
+    host.order("remove_deployment", 9)
     assert host.units(9) == ""
     assert host.says("find", "/etc/systemd", "/var/lib/bakery", "-name", "*deployment-9-*") == ""
     assert host.says("ls", "/var/lib/bakery/builds/9") == ""
