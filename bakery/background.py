@@ -1,8 +1,11 @@
-"""``python -m bakery.background``: the processes that answer no request, forked from one that has loaded Bakery.
+"""``python -m bakery.background [NAME …]``: what answers no request, forked from one process that has loaded Bakery.
 
 Each alone would load the same 60 MB; forked, they share them until they write (copy on write). They stay processes:
 one that ends, or is killed, is started anew, and the others do not notice. The parent opens no connection and no
 thread; it loads, forks and waits. When it dies itself its children end, and who started it starts it anew.
+
+Without names all of them run, beat as a thread of a worker (the quickstart). On a server each unit of systemd names its
+own, so that they run with different rights; one that is alone is not forked: systemd starts it anew.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
@@ -37,10 +41,17 @@ def collect_logs() -> None:
     call_command("collect_logs")
 
 
-PROCESSES: dict[str, Callable[[], object]] = {
+Do = Callable[[], object]
+PROCESSES: dict[str, Do] = {
     "worker-deploys": lambda: worker.work("deploys", 4, beat=False),
-    "worker-housekeeping": lambda: worker.work("housekeeping", 2, beat=True),
+    "worker-housekeeping": lambda: worker.work("housekeeping", 2, beat=False),
     "collector": collect_logs,
+    "beat": worker.keep_time,
+}
+TOGETHER: dict[str, Do] = {
+    "worker-deploys": PROCESSES["worker-deploys"],
+    "worker-housekeeping": lambda: worker.work("housekeeping", 2, beat=True),
+    "collector": PROCESSES["collector"],
 }
 # What they would load themselves a moment later, each for itself. Nothing here may open a connection or a thread.
 SHARED = (
@@ -64,6 +75,13 @@ SHARED = (
 )
 
 
+def chosen(names: Sequence[str]) -> dict[str, Do]:
+    """What to run, by name. Exits with a sentence when there is no such process."""
+    if unknown := [name for name in names if name not in PROCESSES]:
+        sys.exit(f"There is no process {', '.join(unknown)}: name some of {', '.join(PROCESSES)}, or none for all.")
+    return {name: PROCESSES[name] for name in names} if names else TOGETHER
+
+
 def load() -> None:
     gc.disable()  # it would leave holes in memory that the children then fill, each its own copy
     django.setup()
@@ -75,7 +93,7 @@ def load() -> None:
     gc.freeze()  # a collection in a child must not touch, and so copy, all of this
 
 
-def run_child(name: str, do: Callable[[], object], parent: int) -> None:
+def run_child(name: str, do: Do, parent: int) -> None:
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -89,24 +107,22 @@ def run_child(name: str, do: Callable[[], object], parent: int) -> None:
     do()
 
 
-def start(name: str) -> ForkProcess:
-    process = multiprocessing.get_context("fork").Process(
-        name=name, target=run_child, args=(name, PROCESSES[name], os.getpid())
-    )
+def start(name: str, do: Do) -> ForkProcess:
+    process = multiprocessing.get_context("fork").Process(name=name, target=run_child, args=(name, do, os.getpid()))
     process.start()
     return process
 
 
-def supervise() -> None:
+def supervise(processes: dict[str, Do]) -> None:
     """Keep every process running, until a signal ends this one."""
     running: dict[str, ForkProcess] = {}
     started: dict[str, float] = {}
     while True:
         now = time.monotonic()
-        for name in PROCESSES:
+        for name, do in processes.items():
             if name not in running and now - started.get(name, -QUICK_END) >= QUICK_END:
-                running[name], started[name] = start(name), now
-        wait([process.sentinel for process in running.values()], timeout=1.0 if len(running) < len(PROCESSES) else None)
+                running[name], started[name] = start(name, do), now
+        wait([process.sentinel for process in running.values()], timeout=1.0 if len(running) < len(processes) else None)
         for name, process in list(running.items()):
             if not process.is_alive():
                 logger.error("%s ended (exit code %s) and is started again.", name, process.exitcode)
@@ -117,12 +133,18 @@ def end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit
 
 
-def main() -> None:
+def main(names: Sequence[str]) -> None:
+    processes = chosen(names)
+    if len(processes) == 1:
+        django.setup()
+        (do,) = processes.values()
+        do()
+        return
     load()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        supervise()
+        supervise(processes)
     finally:
         for process in multiprocessing.active_children():
             process.terminate()
@@ -131,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""A Celery worker without Celery's command line.
+"""A Celery worker, and beat, without Celery's command line.
 
 ``celery worker`` loads a shell, a prompt and a syntax highlighter into every process: 16 MB each, for nothing.
 """
@@ -25,3 +25,12 @@ def work(queue: str, threads: int, *, beat: bool) -> None:
         without_heartbeat=True,  # ours is liveness.WorkerHeartbeat
     )
     worker.start()
+
+
+def keep_time() -> None:
+    """Beat as a process of its own. It only sends wake-ups: it needs no right over the host."""
+    from celery.beat import Service
+
+    from bakery import liveness
+
+    Service(app, scheduler_cls=liveness.Scheduler).start()

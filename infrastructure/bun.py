@@ -73,8 +73,7 @@ class BunRuntime:
         return f"127.0.0.1:{app.port}"
 
     def start(self, app: App, runner: Runner) -> None:
-        self.logs.mkdir(parents=True, exist_ok=True)
-        self.logs.chmod(0o700)
+        self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)  # the installer may have given it to a group
         command = self._app_command(
             app, start_argv(self._bun(app.deployment_id), app.start_command), f"{app.deployment_id}-{app.slot}"
         )

@@ -22,7 +22,7 @@ def place_findings(bakery: Environment) -> list[Finding]:
         *folder_findings(bakery),
         _disk(bakery.data_dir),
         _files(),
-        *_environment_file(),
+        *_environment_file(bakery),
         _control_groups(),
     ]
 
@@ -65,13 +65,15 @@ def _files() -> Finding:
     return ok("Open files", "no limit" if hard < 0 else f"up to {hard} per process")
 
 
-def _environment_file() -> list[Finding]:
+def _environment_file(bakery: Environment) -> list[Finding]:
+    """On a server the web process, which is not root, reads it by its group."""
     file = env_file()
     if file is None:
         return []
-    if file.stat().st_mode & 0o077:
-        return [wrong("Secrets", f"{file} can be read by other accounts.", f"chmod 600 {file}")]
-    return [ok("Secrets", f"{file} is its owner's alone")]
+    mode = 0o640 if bakery.processes == "systemd" else 0o600
+    if file.stat().st_mode & 0o777 & ~mode:
+        return [wrong("Secrets", f"{file} can be read by other accounts.", f"chmod {mode:o} {file}")]
+    return [ok("Secrets", f"{file} is {'root’s and Bakery’s group’s' if mode & 0o040 else 'its owner’s'} alone")]
 
 
 def _control_groups() -> Finding:

@@ -127,6 +127,7 @@ def make_directories(layout: Layout, account: Account | None) -> None:
         for part in layout.data.parents:
             if part == ROOT_FALLBACK:
                 part.chmod(0o711)
+    (layout.logs / "processes").chmod(0o700)
     layout.redis.chmod(0o700)
     if account:
         os.chown(layout.redis, account.uid, account.gid)

@@ -80,7 +80,7 @@ class SystemdProcesses:
 
     def start(self, program: Program) -> None:
         self.stop(program.name, program.grace_seconds)
-        program.log.parent.mkdir(parents=True, exist_ok=True)
+        _make_log(program.log)
         planned = program.launch.confinement
         reach = [Path(path).resolve() for path in planned.reach]
         closed = planned.uid is not None and any(first_closed(path, planned.uid) for path in reach)
@@ -156,6 +156,13 @@ class SystemdProcesses:
     def _systemctl(self, *arguments: str, check: bool = True) -> str:
         command = Command(argv=("systemctl", "--no-pager", *arguments), timeout=60)
         return Runner().run(command, check=check).output.strip()
+
+
+def _make_log(log: Path) -> None:
+    """systemd would make it root's alone. The directory hands its group on to it, which the log's collector is in."""
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log.touch()
+    log.chmod(0o660)
 
 
 def _state(seen: dict[str, str]) -> ProcessState:

@@ -1,0 +1,109 @@
+"""Bakery's own units on a server: the texts in ``units/``, filled in. systemd.exec(5), systemd.service(5).
+
+Each process has the rights that its work takes and no more: web and beat none over the host, the collector those of
+reading logs, the workers root's, as they act on the host. Releases are units of their own (``processes.py``) and no
+part of ``bakery.target``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+TEXTS = Path(__file__).with_name("units")
+TARGET = "bakery.target"
+SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "bakery-logs.service")
+SLICE = "bakery-builds.slice"
+GROUP_OF_DOCKER = "docker"
+# What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80.
+CAPABILITIES_OF_WORKERS = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SYS_ADMIN",
+)
+# Where the workers write beside Bakery's own directories; what is not there is left out.
+HOSTS_DIRECTORIES = (
+    "/etc/systemd/system",
+    "/etc/nginx",
+    "/var/log/nginx",
+    "/var/lib/nginx",
+    "/etc/letsencrypt",
+    "/var/lib/letsencrypt",
+    "/var/log/letsencrypt",
+    "/run",
+    "/sys/fs/cgroup",
+)
+DOCKER_WORDS = ", and\n# talks to Docker, whose socket knows no smaller right than all of it"
+BACKS_OFF_SINCE = 254  # systemd.service(5), RestartSteps=
+
+
+@dataclass(frozen=True)
+class Place:
+    """One installation. ``host`` and ``port`` are where the pages listen; ``systemd`` is its version, 0: not known;
+    ``docker``: the host has the group of Docker's socket."""
+
+    install_dir: Path
+    data_dir: Path
+    logs_dir: Path
+    builds_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 4100
+    user: str = "bakery"
+    systemd: int = 0
+    docker: bool = False
+
+    @property
+    def code(self) -> Path:
+        return self.install_dir / "current"
+
+
+def units(place: Place) -> dict[str, str]:
+    """The file of each unit, by its name."""
+    docker_socket = "" if place.docker else " -/run/docker.sock -/run/containerd"
+    groups = (place.user, GROUP_OF_DOCKER) if place.docker else (place.user,)
+    values = {
+        "code": _word(place.code),
+        "data": _word(place.data_dir),
+        "logs": _word(place.logs_dir),
+        "environment_file": _word(place.install_dir / ".env"),
+        "python": _word(place.code / ".venv" / "bin" / "python"),
+        "host": place.host,
+        "port": str(place.port),
+        "user": place.user,
+        "groups": " ".join(groups),
+        "docker_words": DOCKER_WORDS if place.docker else "",
+        "no_docker": docker_socket,
+        "writable": " ".join(_writable(place)),
+        "capabilities": " ".join(CAPABILITIES_OF_WORKERS),
+        "restart": _restart(place.systemd),
+    }
+    for part in ("unit", "service", "hardening"):
+        values[part] = Template((TEXTS / f"{part}.part").read_text().strip()).substitute(values)
+    return {name: Template((TEXTS / name).read_text()).substitute(values) for name in (TARGET, *SERVICES, SLICE)}
+
+
+def _writable(place: Place) -> list[str]:
+    own = dict.fromkeys((place.data_dir, place.logs_dir, place.builds_dir))
+    return [*(_word(path) for path in own), *(f"-{path}" for path in HOSTS_DIRECTORIES)]
+
+
+def _restart(version: int) -> str:
+    """Later and later, and never given up; an older systemd knows one pause alone."""
+    if version >= BACKS_OFF_SINCE:
+        return "RestartSec=1\nRestartSteps=6\nRestartMaxDelaySec=60"
+    return "RestartSec=5"
+
+
+def _word(path: Path) -> str:
+    """Unit files expand ``%``; a path with a space would be two."""
+    text = str(path).replace("%", "%%")
+    if any(character.isspace() or character in "\"'\\$" for character in text):
+        raise ValueError(f"The path of an installation has no spaces, quotes or dollars in it: {path}")
+    return text

@@ -1,0 +1,77 @@
+"""Bakery's own units, as texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bakery.background import PROCESSES
+from infrastructure.systemd.bakery_units import SERVICES, TARGET, Place, units
+
+PLACE = Place(Path("/opt/bakery"), Path("/var/lib/bakery"), Path("/var/log/bakery"), Path("/srv/builds"))
+
+
+def values(text: str, key: str) -> list[str]:
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{key}=")]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_unit_belongs_to_the_target_and_is_started_again_for_ever(name: str) -> None:
+    text = units(PLACE)[name]
+    assert values(text, "PartOf") == [TARGET]
+    assert name in values(units(PLACE)[TARGET], "Wants")[0].split()
+    assert values(text, "Restart") == ["always"]
+    assert values(text, "StartLimitIntervalSec") == ["0"]
+    assert "$" not in text
+
+
+def test_the_target_has_no_release_in_it() -> None:
+    assert "deployment" not in units(PLACE)[TARGET].replace("deployments", "")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_unit_waits_for_the_servers_and_does_not_stop_with_them(name: str) -> None:
+    text = units(PLACE)[name]
+    assert {"postgresql.service", "redis-server@bakery.service"} <= set(values(text, "After")[0].split())
+    assert values(text, "Requires") == []
+
+
+@pytest.mark.parametrize("name", ["bakery.service", "bakery-beat.service"])
+def test_web_and_beat_have_no_rights_over_the_host(name: str) -> None:
+    text = units(Place(**{**vars(PLACE), "docker": True}))[name]
+    assert values(text, "User") == ["bakery"]
+    assert values(text, "CapabilityBoundingSet") == [""]
+    assert values(text, "ProtectSystem") == ["strict"]
+    assert values(text, "ReadWritePaths") == values(text, "SupplementaryGroups") == []
+    assert "-/run/docker.sock" in values(text, "InaccessiblePaths")[0].split()
+
+
+def test_the_collector_writes_to_process_logs_alone_and_has_dockers_group_where_there_is_one() -> None:
+    without, with_docker = (units(Place(**{**vars(PLACE), "docker": there}))["bakery-logs.service"] for there in (0, 1))
+    assert values(without, "ReadWritePaths") == ["/var/log/bakery/processes"]
+    assert values(without, "SupplementaryGroups") == ["bakery"]
+    assert "-/run/docker.sock" in without
+    assert values(with_docker, "SupplementaryGroups") == ["bakery docker"]
+    assert "-/run/docker.sock" not in with_docker
+
+
+def test_every_process_runs_in_exactly_one_unit() -> None:
+    named = [
+        name
+        for text in units(PLACE).values()
+        for line in values(text, "ExecStart")
+        if "bakery.background" in line
+        for name in line.partition("bakery.background")[2].split()
+    ]
+    assert sorted(named) == sorted(PROCESSES)
+
+
+def test_a_systemd_that_can_waits_longer_each_time() -> None:
+    assert "RestartMaxDelaySec" not in units(PLACE)["bakery.service"]
+    assert "RestartMaxDelaySec=60\n" in units(Place(**{**vars(PLACE), "systemd": 257}))["bakery.service"]
+
+
+def test_a_path_that_would_be_two_words_is_refused() -> None:
+    with pytest.raises(ValueError, match="no spaces"):
+        units(Place(**{**vars(PLACE), "data_dir": Path("/var/lib/my bakery")}))
