@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from bakery import version
 from deployments.models import Deployment
 from deployments.services.status import with_status
 
@@ -18,6 +19,7 @@ def sidebar(request: HttpRequest) -> dict[str, Any]:
         return {}
     visible = Deployment.objects.visible_to(user)
     return {
+        "version": version.current(),
         "sidebar_deployments": SimpleLazyObject(lambda: with_status(visible.for_list()[:SIDEBAR_LIMIT])),
         "sidebar_total": SimpleLazyObject(visible.count),
     }

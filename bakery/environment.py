@@ -36,6 +36,7 @@ class Environment:
     base_url: str
     api_url: str
     public_ip: str
+    install_dir: Path | None  # of a server: releases, mirror, .env. None: a checkout, which does not update itself
     data_dir: Path
     logs_dir: Path
     builds_dir: Path
@@ -91,6 +92,7 @@ def read_environment() -> Environment:
         base_url=base_url,
         api_url=reader.url("BAKERY_API_URL", f"{base_url}/api"),
         public_ip=reader.text("BAKERY_PUBLIC_IP", ""),
+        install_dir=reader.optional_directory("BAKERY_INSTALL_DIR"),
         data_dir=data_dir,
         logs_dir=reader.directory("BAKERY_LOGS_DIR", str(data_dir / "logs")),
         builds_dir=reader.directory("BAKERY_BUILDS_DIR", str(data_dir / "builds")),
@@ -184,6 +186,9 @@ class _Reader:
 
     def directory(self, name: str, default: str) -> Path:
         return Path(self.text(name, default)).expanduser().resolve()
+
+    def optional_directory(self, name: str) -> Path | None:
+        return Path(found) if (found := self.text(name, "")) else None
 
     def number(self, name: str, default: int) -> int:
         raw = self.text(name, str(default))

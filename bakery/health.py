@@ -13,7 +13,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from bakery import heartbeat
+from bakery import heartbeat, version
 from bakery.permissions import requires
 from bakery.roles import Action
 
@@ -78,5 +78,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
     """200 when every part works, else 503; the same JSON either way."""
     parts = check_all()
     ok = all(part.ok for part in parts.values())
-    body = {"ok": ok, "parts": {name: asdict(part) for name, part in parts.items()}}
+    running = version.current()
+    body = {
+        "ok": ok,
+        "version": {"sha": running.sha, "date": running.date},
+        "parts": {name: asdict(part) for name, part in parts.items()},
+    }
     return JsonResponse(body, status=200 if ok else 503)

@@ -33,6 +33,7 @@ class TaskKind(models.TextChoices):
     START = "start", "Start"
     DELETE = "delete", "Delete"
     APPLY_ROUTES = "apply-routes", "Apply routes"
+    UPDATE = "update", "Update"
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -60,6 +61,7 @@ class Task(models.Model):
         "deployments.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks"
     )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    ref = models.CharField(max_length=200, blank=True, help_text="What an update is to go to; empty: the newest.")
     cancel_requested = models.BooleanField(default=False)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="How many workers began with it.")
     error_id = models.CharField(max_length=60, blank=True)
@@ -76,6 +78,13 @@ class Task(models.Model):
         indexes = [
             models.Index(fields=["-created_at"]),
             models.Index(fields=["deployment", "state"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=models.Q(kind=TaskKind.UPDATE, state__in=UNFINISHED),
+                name="one_update_at_a_time",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -103,3 +112,19 @@ class TaskStep(models.Model):
 
     def __str__(self) -> str:
         return " ".join(self.argv) if self.argv else self.phase
+
+
+class AvailableVersion(models.Model):
+    """What the last look for a newer version of Bakery itself found. One row, of which the web process only reads."""
+
+    sha = models.CharField(max_length=40, blank=True, help_text="Empty: none was ever seen.")
+    date = models.CharField(max_length=40, blank=True)
+    current_sha = models.CharField(max_length=40, blank=True, help_text="What ran when it was looked for.")
+    changes = models.JSONField(default=list, help_text="The commits between the two: sha, date, subject.")
+    changelog = models.TextField(blank=True, help_text="What CHANGELOG.md has more.")
+    seen_at = models.DateTimeField(null=True, blank=True, help_text="When it was last looked for with success.")
+    looked_at = models.DateTimeField(null=True, blank=True)
+    problem = models.TextField(blank=True, help_text="Why the last look saw nothing.")
+
+    def __str__(self) -> str:
+        return self.sha[:12]

@@ -65,7 +65,9 @@ def access_task(request: HttpRequest, pk: int) -> Task:
 
 
 def access_stream(request: HttpRequest, pk: int) -> LogStream:
-    found = LogStream.objects.visible_to(request.user).select_related("deployment", "release").filter(pk=pk).first()
+    found = (
+        LogStream.objects.visible_to(request.user).select_related("deployment", "release", "task").filter(pk=pk).first()
+    )
     if found is None:
         raise Http404("There is no such log. Its release may have been removed.")
     return found

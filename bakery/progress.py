@@ -15,6 +15,7 @@ EXPECTED = {
     TaskKind.START: ("start", "probe", "switch"),
     TaskKind.STOP: ("unroute", "drain", "stop"),
     TaskKind.DELETE: ("unroute", "remove processes, containers and images", "remove files"),
+    TaskKind.UPDATE: ("fetch", "check", "install", "pause", "back up", "migrate", "activate", "start", "verify"),
 }
 DOING = {
     "fetch": "Fetching the commit",
@@ -28,6 +29,14 @@ DOING = {
     "prune": "Letting go of old releases",
     "unroute": "Taking it off the web server",
     "stop": "Ending its processes",
+    "check": "Looking whether it can run here",
+    "install": "Installing the new version beside the old one",
+    "pause": "Pausing Bakery; sites go on",
+    "back up": "Backing up the database",
+    "migrate": "Migrating the database",
+    "activate": "Making it the current version",
+    "verify": "Waiting for every part to be well",
+    "put back": "Putting the old version back",
 }
 
 

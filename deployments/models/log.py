@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class StreamKind(models.TextChoices):
     BUILD = "build", "Build"
     PROCESS = "process", "Process"
+    UPDATE = "update", "Update"
 
 
 class LogStreamQuerySet(models.QuerySet["LogStream"]):
@@ -24,11 +25,17 @@ class LogStreamQuerySet(models.QuerySet["LogStream"]):
 
 
 class LogStream(models.Model):
-    """A log: of a release's build, or of its process. One writer at a time appends chunks to it."""
+    """A log: of a release's build, of its process, or of an update of Bakery itself, which has a task and no
+    deployment. One writer at a time appends chunks to it."""
 
     kind = models.CharField(max_length=10, choices=StreamKind.choices)
-    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="log_streams")
+    deployment = models.ForeignKey(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="log_streams"
+    )
     release = models.ForeignKey(Release, null=True, blank=True, on_delete=models.CASCADE, related_name="log_streams")
+    task = models.OneToOneField(
+        "bakery.Task", null=True, blank=True, on_delete=models.CASCADE, related_name="log_stream"
+    )
     # Counters of what was written, with the cut-out middle: the next line's number, the next byte's offset.
     next_seq = models.PositiveBigIntegerField(default=1)
     line_count = models.PositiveBigIntegerField(default=0)

@@ -61,7 +61,8 @@ def raw(request: HttpRequest, stream_id: int) -> StreamingHttpResponse:
 
 def _file_name(stream: LogStream) -> str:
     release = f"-v{stream.release.number}" if stream.release else ""
-    return f"{stream.deployment.name}{release}-{stream.kind}.log"
+    whose = stream.deployment.name if stream.deployment else "bakery"
+    return f"{whose}{release}-{stream.kind}.log"
 
 
 def _number(request: HttpRequest, name: str, default: int) -> int | None:
