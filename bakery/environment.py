@@ -48,6 +48,7 @@ class Environment:
     port_range: tuple[int, int]
     processes: str  # "supervisord" or "systemd": what runs the processes of bun releases
     supervisor_url: str
+    web_server: str  # "private" (an Nginx of this instance's own) or "system" (the machine's, which serves Bakery too)
     nginx_binary: str
     nginx_libraries: str  # LD_LIBRARY_PATH of an Nginx that was unpacked privately
     bun_binary: str
@@ -104,6 +105,7 @@ def read_environment() -> Environment:
         port_range=reader.port_range("BAKERY_PORT_RANGE", "20000-20999"),
         processes=reader.choice("BAKERY_PROCESSES", ("supervisord", "systemd")),
         supervisor_url=reader.text("BAKERY_SUPERVISOR_URL", f"unix://{data_dir / 'run' / 'supervisor.sock'}"),
+        web_server=reader.choice("BAKERY_WEB_SERVER", ("private", "system")),
         nginx_binary=reader.text("BAKERY_NGINX", "nginx"),
         nginx_libraries=reader.text("BAKERY_NGINX_LIBRARIES", ""),
         bun_binary=reader.text("BAKERY_BUN", "bun"),

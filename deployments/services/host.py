@@ -32,9 +32,13 @@ def runtimes() -> dict[str, Runtime]:
 
 @cache
 def router() -> Router:
+    bakery = settings.BAKERY
+    if bakery.web_server == "system":
+        from infrastructure.nginx.system import system_router
+
+        return system_router(bakery.data_dir, logs_dir=bakery.logs_dir, http_port=bakery.http_port)
     from infrastructure.nginx.router import NginxRouter
 
-    bakery = settings.BAKERY
     return NginxRouter(
         prefix=bakery.data_dir / "nginx",
         nginx_binary=bakery.nginx_binary,

@@ -6,17 +6,19 @@ A kill -9 at any instant leaves files that Nginx can start with: what was not te
 from __future__ import annotations
 
 import fcntl
+import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infrastructure.errors import HostProblem
-from infrastructure.files import make_directory, read_if_there, write_atomically
+from infrastructure.files import read_if_there, write_atomically
 from infrastructure.nginx import start
-from infrastructure.nginx.config import candidate_config, generation_config, generation_in
+from infrastructure.nginx.candidate import write_candidate
+from infrastructure.nginx.config import generation_config, generation_in
 from infrastructure.nginx.master import Master
 from infrastructure.nginx.prefix import Prefix
 from infrastructure.runner import Command, CommandFailed, Runner
@@ -78,24 +80,34 @@ class Applier:
             raise
         return True
 
+    def start_with(self, files: Mapping[Path, str | None], start_nginx: Callable[[], None]) -> None:
+        """As ``replace``, of an Nginx that does not run."""
+        before = self.write_tested(files)
+        try:
+            start_nginx()
+            self.master.wait_until_running()
+        except BaseException:
+            _write(before)
+            raise
+
+    def write_tested(self, files: Mapping[Path, str | None]) -> dict[Path, str | None]:
+        """Put the files in place for whenever Nginx reads them next; returns what was there before."""
+        changed = _differing(files)
+        if changed:
+            self._test(changed)
+        before = {path: read_if_there(path) for path in changed}
+        _write(changed)
+        return before
+
     def _reload(self, number: int) -> None:
         write_atomically(self.prefix.generation, generation_config(number))
         self.master.reload(number)
 
     def _test(self, changed: Mapping[Path, str | None]) -> None:
-        """``nginx -t`` on the sites as they would be; the ones in use are not touched."""
-        folder = self.prefix.candidate_sites
-        make_directory(folder)
-        for left in folder.iterdir():
-            left.unlink()
-        for site in self.prefix.sites.glob("*.conf"):
-            if site not in changed:
-                (folder / site.name).symlink_to(site)
-        _write({folder / path.name: text for path, text in changed.items()})
-        main = self.prefix.configuration.read_text()
-        write_atomically(self.prefix.candidate, candidate_config(main), 0o600)
+        """``nginx -t`` on the files as they would be; the ones in use are not touched."""
+        write_candidate(self.prefix, changed)
         launcher = (sys.executable, "-I", "-S", start.__file__)  # it raises the limit of open files: -t opens them all
-        argv = (*launcher, self.nginx_binary, str(self.prefix.root), str(self.prefix.candidate), "test")
+        argv = (*launcher, self.nginx_binary, self.prefix.started_with, str(self.prefix.candidate), "test")
         try:
             self.runner.run(Command(argv, env=self.environment, timeout=TEST_SECONDS))
         except CommandFailed as failure:
@@ -104,8 +116,17 @@ class Applier:
             raise HostProblem(
                 "nginx.refused",
                 f"Nginx refused the new configuration: {reason[-500:]}",
-                "It was not put in place; every site serves as it did.",
+                "It was not put in place; every site serves as it did." + self._whose(reason),
             ) from failure
+        finally:
+            self.prefix.candidate.unlink(missing_ok=True)
+
+    def _whose(self, reason: str) -> str:
+        """A machine's own Nginx has files of other people's, and is only ever tested as a whole."""
+        file = re.search(r" in (/\S+):[0-9]+$", reason.strip())
+        if not file or file[1].startswith(f"{self.prefix.root}/") or Path(file[1]) == self.prefix.candidate:
+            return ""
+        return f" {file[1]} is not Bakery's: mend it, run nginx -t, and try again."
 
 
 def _differing(texts: Mapping[Path, str | None]) -> dict[Path, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from infrastructure.nginx.prefix import SLOTS, Prefix
@@ -13,11 +14,18 @@ from infrastructure.values import port as parsed_port
 
 TEMPLATES = Path(__file__).parent
 SAFE = re.compile(r"[A-Za-z0-9 ._:/@+-]*")  # what may be put into a template: nothing that ends or opens a directive
+SAFE_NAMES = re.compile(r"[A-Za-z0-9 .:\[\]-]*")  # server names alone: an include would take brackets for a pattern
 HEADING = "# Written by Bakery: changes are lost. See infrastructure/nginx/.\n"
 OPEN_FILES = 65536
+SHUTDOWN_SECONDS = 600
 BACKLOG = 4096  # a full one makes connect(2) on a unix socket fail at once, instead of waiting
-INCLUDE_SITES = "include ../sites/*.conf;"
-INCLUDE_CANDIDATES = "include ../candidate/*.conf;"
+# A table of Nginx's that every site adds to, and the size that Bakery gives it where nobody else gave it one. At the
+# default of the first, 64, a single long host name keeps the whole configuration from loading.
+HASH_SIZES = {
+    "server_names_hash_bucket_size": 256,
+    "server_names_hash_max_size": 16384,
+    "variables_hash_max_size": 4096,
+}
 
 
 def render(template: str, **values: object) -> str:
@@ -25,7 +33,7 @@ def render(template: str, **values: object) -> str:
 
     def value(match: re.Match[str]) -> str:
         text = str(values[match.group(1)])
-        if not SAFE.fullmatch(text):
+        if not (SAFE_NAMES if match.group(1) == "names" else SAFE).fullmatch(text):
             raise ValueError(f"{match.group(1)} cannot stand in Nginx's configuration: {text[:80]!r}")
         return text
 
@@ -40,29 +48,32 @@ def base_config(
     workers: str = "auto",
     files: int = OPEN_FILES,
     connections: int = 8192,
-    shutdown_seconds: int = 600,
+    shutdown_seconds: int = SHUTDOWN_SECONDS,
 ) -> str:
-    """The main file. ``user``: account and group of the workers, when the master is root."""
+    """The main file of a private instance. ``user``: account and group of the workers, when the master is root."""
     directive = render("user.conf.template", user=user) if user else ""
-    return (
-        HEADING
-        + directive
-        + render(
-            "nginx.conf.template",
-            root=prefix.root,
-            logs=logs,
-            workers=workers,
-            files=int(files),
-            connections=int(connections),
-            shutdown_seconds=int(shutdown_seconds),
-            backlog=BACKLOG,
-        )
+    main = render(
+        "nginx.conf.template",
+        root=prefix.root,
+        conf=prefix.conf,
+        logs=logs,
+        workers=workers,
+        files=int(files),
+        connections=int(connections),
+        shutdown_seconds=int(shutdown_seconds),
     )
+    return f"{HEADING}{directive}{main}{http_config(prefix)}}}\n"
 
 
-def candidate_config(main: str) -> str:
-    """The main file, reading the sites from where a change is tested."""
-    return main.replace(INCLUDE_SITES, INCLUDE_CANDIDATES)
+def http_config(prefix: Prefix, sizes: Iterable[str] = tuple(HASH_SIZES)) -> str:
+    """Bakery's part of the http level, with those of ``HASH_SIZES`` that nobody else has set."""
+    hashes = "".join(f"{name} {HASH_SIZES[name]};\n" for name in sizes)
+    shared = render("http.conf.template", root=prefix.root, conf=prefix.conf, backlog=BACKLOG)
+    return f"{HEADING}{hashes}{shared}"
+
+
+def settings_config() -> str:
+    return HEADING + render("settings.conf.template")
 
 
 def listen_config(prefix: Prefix, *, http_port: int, ipv6: bool) -> str:
@@ -98,6 +109,7 @@ def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
                 "edge.conf.template",
                 id=number,
                 run=run,
+                conf=prefix.conf,
                 hostnames=" ".join(names),
                 access_log=logs / "access.json",
                 max_body_mb=_within(route.max_body_mb, 1, 102_400),
@@ -105,7 +117,16 @@ def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
             )
         )
     slots = (
-        render("slot.conf.template", id=number, run=run, slot=slot, timeout=timeout, backlog=BACKLOG) for slot in SLOTS
+        render(
+            "slot.conf.template",
+            id=number,
+            run=run,
+            conf=prefix.conf,
+            slot=slot,
+            timeout=timeout,
+            backlog=BACKLOG,
+        )
+        for slot in SLOTS
     )
     return "\n".join([*parts, *slots])
 

@@ -48,7 +48,8 @@ class Master:
     def wait_until_running(self) -> int:
         """The pid; raises ``nginx.not-running`` when none appears."""
         deadline = time.monotonic() + START_SECONDS
-        while (pid := self.pid()) is None or self.generation() is None:
+        # One without a control socket is a machine's own, that knows nothing of Bakery yet.
+        while (pid := self.pid()) is None or (self.prefix.control_socket.exists() and self.generation() is None):
             if time.monotonic() > deadline:
                 raise HostProblem(
                     "nginx.not-running",
@@ -72,7 +73,7 @@ class Master:
         while time.monotonic() < deadline:
             if self.generation() == number and not old & accepting_workers(pid):
                 return
-            if reason := self._emergency(said_before):
+            if reason := self._emergency(pid, said_before):
                 break
             time.sleep(LOOK_EVERY)
         else:
@@ -83,14 +84,27 @@ class Master:
             "The files before it were put back; every site serves as it did.",
         )
 
+    def hang_up(self) -> None:
+        """SIGHUP, and no more: for files of which nothing is read back."""
+        if pid := self.pid():
+            os.kill(pid, signal.SIGHUP)
+
+    def last_emergency(self) -> str:
+        """Why a start did not succeed: the last such line of the error log, whoever wrote it."""
+        try:
+            lines = self.error_log.read_bytes()[-64 * 1024 :].decode("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        return next((line[-500:] for line in reversed(lines) if "[emerg]" in line and "still could" not in line), "")
+
     def _log_size(self) -> int:
         try:
             return self.error_log.stat().st_size
         except OSError:
             return 0
 
-    def _emergency(self, start: int) -> str:
-        """The last line of the error log that says why Nginx gave up, since ``start``."""
+    def _emergency(self, pid: int, start: int) -> str:
+        """The last line of the error log in which the master says why it gave up, since ``start``."""
         try:
             with self.error_log.open("rb") as file:
                 file.seek(start)
@@ -98,7 +112,8 @@ class Master:
         except OSError:
             return ""
         # A port that is taken is tried five times; only “still could not bind()” is the end of it.
-        return next((line[-500:] for line in reversed(lines) if "[emerg]" in line and "bind() to" not in line), "")
+        own = f"[emerg] {pid}#"
+        return next((line[-500:] for line in reversed(lines) if own in line and "bind() to" not in line), "")
 
 
 def accepting_workers(master: int) -> set[int]:

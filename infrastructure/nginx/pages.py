@@ -33,6 +33,13 @@ STATES = {
 TOO_SLOW = State("No answer in time", "The application is running, but took too long over this request.")
 NO_SUCH_SITE = State("Unknown site", "No deployment on this server has this name.")
 
+PANEL_AWAY = State(
+    "Bakery is being restarted",
+    "Bakery itself, which manages the sites on this server, is not answering. The sites are not affected.",
+    refresh=True,
+)
+PANEL_SLOW = State("No answer in time", "Bakery is running, but took too long over this request.")
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><meta name="color-scheme" content="light dark">{refresh}
@@ -56,8 +63,13 @@ def state_page(name: str, state: str, status: int) -> str:
     return _page(shown, name, status)
 
 
-def unknown_page() -> str:
-    return _page(NO_SUCH_SITE, "Bakery", 404)
+def of_no_site() -> dict[str, str]:
+    """The pages that belong to no deployment, by the name of their file."""
+    return {
+        "unknown.html": _page(NO_SUCH_SITE, "Bakery", 404),
+        "panel.html": _page(PANEL_AWAY, "Bakery", 503),
+        "panel-slow.html": _page(PANEL_SLOW, "Bakery", 504),
+    }
 
 
 def _page(state: State, name: str, status: int) -> str:

@@ -14,22 +14,31 @@ class Prefix:
     root: Path
 
     @property
+    def conf(self) -> Path:
+        return self.root / "conf"
+
+    @property
     def configuration(self) -> Path:
-        return self.root / "conf" / "nginx.conf"
+        return self.conf / "nginx.conf"
+
+    @property
+    def started_with(self) -> str:
+        """What ``-p`` says, against which paths in the configuration are relative. "": the package's own."""
+        return str(self.root)
 
     @property
     def candidate(self) -> Path:
         """The configuration that ``nginx -t`` sees: the main one, with ``candidate/`` in place of ``sites/``."""
-        return self.root / "conf" / "candidate.conf"
+        return self.conf / "candidate.conf"
 
     @property
     def generation(self) -> Path:
-        return self.root / "conf" / "generation.conf"
+        return self.conf / "generation.conf"
 
     @property
     def libraries(self) -> Path:
         """Holds the LD_LIBRARY_PATH of an Nginx that was unpacked beside the system's libraries, or is not there."""
-        return self.root / "conf" / "libraries"
+        return self.conf / "libraries"
 
     @property
     def sites(self) -> Path:
@@ -40,8 +49,23 @@ class Prefix:
         return self.root / "candidate"
 
     @property
+    def settings(self) -> Path:
+        """What every server block of Bakery includes."""
+        return self.conf / "settings.conf"
+
+    @property
+    def listen(self) -> Path:
+        """Where every edge server listens."""
+        return self.conf / "listen.conf"
+
+    @property
     def pid(self) -> Path:
         return self.root / "nginx.pid"
+
+    @property
+    def error_log(self) -> Path | None:
+        """The machine's own, where it is its Nginx. None: it lies with Bakery's other logs."""
+        return None
 
     @property
     def lock(self) -> Path:

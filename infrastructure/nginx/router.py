@@ -30,22 +30,23 @@ CAP_SYS_RESOURCE = 24  # capabilities(7), linux/capability.h
 
 
 class NginxRouter:
-    """``prefix`` is Nginx's own directory; ``libraries`` the LD_LIBRARY_PATH of an Nginx that was unpacked by hand."""
+    """``prefix`` is Nginx's own directory, or says where the parts of the machine's own Nginx lie; ``libraries`` the
+    LD_LIBRARY_PATH of an Nginx that was unpacked by hand."""
 
     def __init__(
         self,
         *,
-        prefix: Path,
+        prefix: Path | Prefix,
         nginx_binary: str,
         http_port: int,
         logs_dir: Path,
         libraries: str = "",
         runner: Runner | None = None,
     ) -> None:
-        self.prefix = Prefix(prefix)
+        self.prefix = Prefix(prefix) if isinstance(prefix, Path) else prefix
         self.http_port = http_port
         self.logs_dir = logs_dir
-        self.master = Master(self.prefix, logs_dir / "nginx-error.log")
+        self.master = Master(self.prefix, self.prefix.error_log or logs_dir / "nginx-error.log")
         environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
         binary = shutil.which(nginx_binary, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or nginx_binary
         self.applier = Applier(self.prefix, binary, self.master, environment, runner or Runner())
@@ -53,26 +54,19 @@ class NginxRouter:
         if longest > LONGEST_SOCKET:
             raise HostProblem(
                 "path.too-long",
-                f"{prefix} is too long a path for the sockets in it ({longest} of {LONGEST_SOCKET} bytes).",
+                f"{self.prefix.root} is too long a path for the sockets in it ({longest} of {LONGEST_SOCKET} bytes).",
                 "Choose a data directory with a shorter path.",
             )
 
     def prepare(self, user: str | None) -> None:
-        """Write the main file and what belongs to it, before Nginx is started; sites and routes stay as they are.
-        ``user``: whom the workers run as, when the master is root."""
+        """Write the main file of a private instance and what belongs to it, before Nginx is started; sites and routes
+        stay as they are. ``user``: whom the workers run as, when the master is root."""
         prefix = self.prefix
-        for folder in (prefix.root / "conf", prefix.sites, prefix.pages, prefix.temp, self.logs_dir):
-            folder.mkdir(parents=True, exist_ok=True)
-        prefix.pages.chmod(0o755)
-        make_directory(prefix.control, 0o700)
         account = pwd.getpwnam(user) if user else None
-        # Nobody but Nginx's workers may speak to a slot directly: there, X-Forwarded-For is believed.
-        make_directory(prefix.run, 0o710)
-        group = ""
-        if account:
-            os.chown(prefix.run, 0, account.pw_gid)
-            group = grp.getgrgid(account.pw_gid).gr_name
-        files = _open_files()
+        self.make_directories(account.pw_gid if account else None)
+        prefix.temp.mkdir(parents=True, exist_ok=True)
+        group = grp.getgrgid(account.pw_gid).gr_name if account else ""
+        files = open_files()
         text = config.base_config(
             prefix,
             logs=self.logs_dir,
@@ -81,11 +75,31 @@ class NginxRouter:
             connections=min(8192, files),
         )
         write_atomically(prefix.configuration, text, 0o600)
-        listen = config.listen_config(prefix, http_port=self.http_port, ipv6=_has_ipv6())
-        write_atomically(prefix.root / "conf" / "listen.conf", listen)
-        write_atomically(prefix.pages / "unknown.html", pages.unknown_page())
+        for path, part in self.included_files().items():
+            write_atomically(path, part)
+
+    def make_directories(self, workers_group: int | None) -> None:
+        """What has to be there before Nginx reads its configuration, with Bakery's pages for no site at all."""
+        prefix = self.prefix
+        for folder in (prefix.conf, prefix.sites, prefix.pages, self.logs_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        prefix.pages.chmod(0o755)
+        make_directory(prefix.control, 0o700)
+        # Nobody but Nginx's workers may speak to a slot directly: there, X-Forwarded-For is believed.
+        make_directory(prefix.run, 0o710)
+        if workers_group is not None:
+            os.chown(prefix.run, 0, workers_group)
+        for name, page in pages.of_no_site().items():
+            write_atomically(prefix.pages / name, page)
         if not prefix.generation.exists():
             write_atomically(prefix.generation, config.generation_config(1))
+
+    def included_files(self) -> dict[Path, str]:
+        """What Bakery's servers have in common."""
+        return {
+            self.prefix.listen: config.listen_config(self.prefix, http_port=self.http_port, ipv6=has_ipv6()),
+            self.prefix.settings: config.settings_config(),
+        }
 
     def apply(self, routes: list[Route]) -> None:
         prefix = self.prefix
@@ -145,7 +159,10 @@ class NginxRouter:
 
     def rotate_logs(self) -> list[Path]:
         """Begin new log files where the old ones have grown large; returns those."""
-        return rotate([self.logs_dir / "access.json", self.logs_dir / "nginx-error.log"], self.master)
+        logs = [self.logs_dir / "access.json"]
+        if not self.prefix.error_log:  # the package of the machine's Nginx rotates its own
+            logs.append(self.logs_dir / "nginx-error.log")
+        return rotate(logs, self.master)
 
     def set_state(self, deployment_id: int, name: str, state: str) -> None:
         folder = self.prefix.deployment_pages(config.deployment_id(deployment_id))
@@ -206,7 +223,7 @@ class _OverSocket(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def _open_files() -> int:
+def open_files() -> int:
     """As many as Nginx's workers may have: without CAP_SYS_RESOURCE nobody gets beyond the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     effective = re.search(r"^CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
@@ -214,7 +231,7 @@ def _open_files() -> int:
     return config.OPEN_FILES if may_raise or hard == resource.RLIM_INFINITY else min(config.OPEN_FILES, hard)
 
 
-def _has_ipv6() -> bool:
+def has_ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::", 0))

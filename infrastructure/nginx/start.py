@@ -1,5 +1,6 @@
 """Becomes Nginx in the foreground, after putting away what a killed one left behind. Arguments: program, prefix,
-configuration; a fourth, ``test``, only has the configuration tested. Used where no systemd unit does the same.
+configuration; a fourth, ``test``, only has the configuration tested. Or ``--sockets`` and the prefix: to put away
+alone, before a unit of systemd starts Nginx; for that a copy of this file lies in the data directory.
 
 A kill -9 of the master leaves its sockets (``bind() … Address already in use``, for good) and its workers, which
 hold the port and go on serving. The workers are asked to finish what they have begun and to accept nothing more.
@@ -23,7 +24,7 @@ LISTENING = 0x10000  # __SO_ACCEPTCON in the column Flags of /proc/net/unix
 
 def main(program: str, prefix: str, configuration: str, mode: str = "run") -> None:
     raise_open_files()
-    argv = [program, "-p", f"{prefix}/", "-c", configuration]
+    argv = [program, *(["-p", f"{prefix}/"] if prefix else []), "-c", configuration]
     if mode == "test":
         os.execv(program, [*argv, "-t", "-q"])  # noqa: S606 - a launcher: no shell, an argv list
     release_sockets(Path(prefix))
@@ -113,4 +114,7 @@ def _title(pid: int) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--sockets":
+        release_sockets(Path(sys.argv[2]))
+    else:
+        main(*sys.argv[1:])

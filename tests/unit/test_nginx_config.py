@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.nginx import pages
+from infrastructure.nginx.candidate import write_candidate
 from infrastructure.nginx.config import (
     base_config,
-    candidate_config,
     generation_config,
     generation_in,
     listen_config,
     pools_config,
+    settings_config,
     site_config,
 )
 from infrastructure.nginx.prefix import Prefix
@@ -143,14 +144,26 @@ def test_workers_drop_to_an_account_only_where_there_is_one() -> None:
 
 
 def test_a_request_is_never_sent_twice() -> None:
-    assert directives(base_config(PREFIX, logs=LOGS), "proxy_next_upstream") == ["off"]
+    assert directives(settings_config(), "proxy_next_upstream") == ["off"]
+    servers = (base_config(PREFIX, logs=LOGS) + site(ROUTE)).split("\nserver {")[1:]
+    assert {("settings.conf" in server) for server in servers if "control.sock" not in server} == {True}
     assert directives(site(ROUTE), "proxy_next_upstream") == []
 
 
-def test_a_candidate_differs_from_what_runs_in_its_sites_alone() -> None:
-    main = base_config(PREFIX, logs=LOGS)
-    assert directives(main, "include")[-1] == "../sites/*.conf"
-    assert candidate_config(main) == main.replace("../sites/", "../candidate/") != main
+def test_a_candidate_differs_from_what_runs_in_its_sites_alone(tmp_path: Path) -> None:
+    prefix = Prefix(tmp_path)
+    prefix.conf.mkdir()
+    prefix.sites.mkdir()
+    main = base_config(prefix, logs=LOGS)
+    prefix.configuration.write_text(main)
+    for name in ("1.conf", "2.conf"):
+        (prefix.sites / name).write_text(f"# {name}")
+    write_candidate(prefix, {prefix.site(1): "changed", prefix.site(3): "new"})
+    assert prefix.candidate.read_text() == main.replace("/sites/", "/candidate/") != main
+    read = {path.name: path.read_text() for path in prefix.candidate_sites.iterdir()}
+    assert read == {"1.conf": "changed", "2.conf": "# 2.conf", "3.conf": "new"}
+    write_candidate(prefix, {prefix.site(1): None})
+    assert [path.name for path in prefix.candidate_sites.iterdir()] == ["2.conf"]
 
 
 def test_every_edge_listens_for_visitors_and_on_bakerys_own_socket() -> None:
