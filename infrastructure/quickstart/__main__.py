@@ -7,7 +7,7 @@ import sys
 
 from infrastructure.errors import Problem
 from infrastructure.quickstart import layout, options
-from infrastructure.quickstart.report import Report
+from infrastructure.report import Report
 
 
 def main(argv: list[str]) -> int:

@@ -15,7 +15,8 @@ from infrastructure.errors import HostProblem
 from infrastructure.quickstart import environment_file, processes, programs
 from infrastructure.quickstart.layout import LONGEST_DATA_DIR, Layout
 from infrastructure.quickstart.options import Options
-from infrastructure.quickstart.report import Report
+from infrastructure.report import Report
+from infrastructure.which import which
 
 NEEDED_BYTES = 2 * 1024**3
 LOWEST_PORT = 1024
@@ -63,7 +64,7 @@ def _python() -> Line:
 
 
 def _tools(tools: programs.Programs, place: Layout) -> list[Line]:
-    has_apt = programs.which("apt-get") is not None and programs.which("dpkg-deb") is not None
+    has_apt = which("apt-get") is not None and which("dpkg-deb") is not None
     lines = [_git(tools)]
     if tools.postgres:
         lines.append(Line("PostgreSQL", f"{tools.postgres.major or ''} {tools.postgres.bin}".strip()))
@@ -79,7 +80,7 @@ def _tools(tools: programs.Programs, place: Layout) -> list[Line]:
     if tools.bun:
         lines.append(Line("Bun", str(tools.bun)))
     else:
-        source = "npm" if programs.which("npm") else "an npm that is fetched from PyPI"
+        source = "npm" if which("npm") else "an npm that is fetched from PyPI"
         lines.append(Line("Bun", f"would be installed by {source} into {place.tools / 'bun'}"))
     return lines
 
@@ -87,7 +88,7 @@ def _tools(tools: programs.Programs, place: Layout) -> list[Line]:
 def _git(tools: programs.Programs) -> Line:
     if tools.git:
         return Line("git", str(tools.git))
-    if os.geteuid() == 0 and programs.which("apt-get"):
+    if os.geteuid() == 0 and which("apt-get"):
         return Line("git", "would be installed with apt-get")
     return Line("git", "is not on this machine", "Install the package git: sudo apt-get install git", blocks=True)
 

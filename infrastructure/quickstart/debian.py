@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from infrastructure.errors import HostProblem
-from infrastructure.quickstart import programs
 from infrastructure.runner import Command, Runner
+from infrastructure.which import which
 
 INSTALL_LINE = re.compile(r"^Inst (\S+) ", re.MULTILINE)
 PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?")
@@ -33,9 +33,9 @@ def needed(simulation: str) -> list[str]:
 
 def unpack(packages: list[str], tools: Path, runner: Runner) -> None:
     """Unpack ``packages`` and the libraries that the machine lacks for them into ``tools/debian``."""
-    from infrastructure.quickstart.acquire import download_environment
+    from infrastructure.bun_install import download_environment
 
-    if programs.which("apt-get") is None or programs.which("dpkg-deb") is None:
+    if which("apt-get") is None or which("dpkg-deb") is None:
         raise HostProblem("quickstart.no-apt", "this machine has no apt-get to fetch them with")
     state, archives, root = tools / "apt", tools / "apt" / "archives", tools / "debian"
     for folder in (state / "lists" / "partial", state / "cache" / "archives" / "partial", archives, root):

@@ -12,7 +12,7 @@ from infrastructure.errors import HostProblem, Problem
 from infrastructure.quickstart.django import Django
 from infrastructure.quickstart.layout import Layout
 from infrastructure.quickstart.options import Options
-from infrastructure.quickstart.report import Report
+from infrastructure.report import Report
 from infrastructure.runner import Command, Runner
 
 NAME = "hello"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infrastructure.quickstart import environment_file
 from infrastructure.quickstart.layout import Layout
-from infrastructure.quickstart.report import Report
+from infrastructure.report import Report
 from infrastructure.runner import Command, Runner
 from infrastructure.secret import Secret
 

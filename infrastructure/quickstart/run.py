@@ -14,8 +14,8 @@ from infrastructure.quickstart import check, demo, environment_file, processes, 
 from infrastructure.quickstart.django import Django
 from infrastructure.quickstart.layout import ROOT_FALLBACK, Layout, layout_for
 from infrastructure.quickstart.options import Options
-from infrastructure.quickstart.report import Report
 from infrastructure.quickstart.start import PYTHON, only_one_start, start
+from infrastructure.report import Report
 from infrastructure.runner import Runner
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

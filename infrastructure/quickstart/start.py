@@ -23,7 +23,7 @@ from infrastructure.quickstart import (
 from infrastructure.quickstart.django import Django, first_admin
 from infrastructure.quickstart.green import wait_until_green
 from infrastructure.quickstart.options import Options
-from infrastructure.quickstart.report import Report
+from infrastructure.report import Report
 from infrastructure.runner import Command, Runner
 
 PYTHON = Path(sys.executable)

@@ -65,7 +65,7 @@ install_bun() {
 import sys
 from pathlib import Path
 
-from infrastructure.quickstart.acquire import install_bun
+from infrastructure.bun_install import install_bun
 from infrastructure.runner import Runner
 
 install_bun(Path(sys.argv[1]), Runner())

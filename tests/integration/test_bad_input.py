@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infrastructure.quickstart.programs import which
+from infrastructure.which import which
 from tests.instance import Instance
 from tests.integration import apps
 from tests.integration.apps import AppRepository
