@@ -13,7 +13,9 @@ BAKERY = read_environment()
 SECRET_KEY = BAKERY.session_secret
 DEBUG = BAKERY.debug
 _base = urlsplit(BAKERY.base_url)
-ALLOWED_HOSTS = sorted({_base.hostname or "localhost", BAKERY.host, "localhost", "127.0.0.1", "[::1]"})
+ALLOWED_HOSTS = sorted(
+    {_base.hostname or "localhost", BAKERY.public_ip or "localhost", BAKERY.host, "localhost", "127.0.0.1", "[::1]"}
+)
 CSRF_TRUSTED_ORIGINS = [BAKERY.base_url]
 
 INSTALLED_APPS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from bakery import health, heartbeat
@@ -11,6 +12,12 @@ from infrastructure.errors import Problem
 
 START = "Start Bakery: infrastructure/scripts/quickstart.sh, or systemctl start bakery.target."
 LOWEST_POSTGRES = 14
+UNITS = {
+    "worker-deploys": "bakery-worker",
+    "worker-housekeeping": "bakery-worker",
+    "beat": "bakery-beat",
+    "collector": "bakery-logs",
+}
 
 
 def service_findings() -> list[Finding]:
@@ -19,11 +26,14 @@ def service_findings() -> list[Finding]:
     for name, part in health.check_all().items():
         if name in ("database", "redis"):
             continue  # said above, with their versions
-        log = "background" if name in heartbeat.PROCESSES else name
-        findings.append(
-            ok(name, part.detail) if part.ok else wrong(name, part.detail, f"{START} Its log is logs/{log}.log.")
-        )
+        findings.append(ok(name, part.detail) if part.ok else wrong(name, part.detail, f"{START} {_log_of(name)}"))
     return findings
+
+
+def _log_of(name: str) -> str:
+    if settings.BAKERY.processes == "systemd":
+        return f"journalctl -u {UNITS.get(name, name)} says more."
+    return f"Its log is logs/{'background' if name in heartbeat.PROCESSES else name}.log."
 
 
 def _database() -> Finding:

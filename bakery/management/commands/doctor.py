@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 
 from bakery.doctor.finding import Finding, Verdict
+from bakery.doctor.jobs import job_findings
 from bakery.doctor.places import place_findings
 from bakery.doctor.programs import program_findings
 from bakery.doctor.services import service_findings
@@ -22,8 +24,12 @@ class Command(BakeryCommand):
     action = Action.ADMINISTER
     prints_data = True
 
+    def arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--jobs", action="store_true", help="Send each queue a job, too, and wait for its worker.")
+
     def perform(self, options: dict[str, Any]) -> None:
         findings = [*place_findings(settings.BAKERY), *program_findings(settings.BAKERY, Runner()), *service_findings()]
+        findings += job_findings() if options["jobs"] else []
         wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
         if self.as_json:
             self.data({"ok": not wrong, "findings": [finding.as_dict() for finding in findings]})
