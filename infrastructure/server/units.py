@@ -1,0 +1,61 @@
+"""Bakery's units on this machine, and the command ``bakery``."""
+
+from __future__ import annotations
+
+import grp
+import re
+from pathlib import Path
+
+from infrastructure.files import read_if_there, write_atomically
+from infrastructure.server.server import WRAPPER, Server
+from infrastructure.server.work import Work
+from infrastructure.systemd.bakery_units import GROUP_OF_DOCKER, SERVICES, TARGET, Place, units
+
+UNITS = Path("/etc/systemd/system")
+WRAPPER_TEXT = """\
+#!/bin/sh
+# Written by Bakery's installer: manage.py of the version that runs.
+if [ ! -r '{env_file}' ]; then
+    echo 'bakery: {env_file} can be read by root alone: sudo bakery …' >&2
+    exit 1
+fi
+export BAKERY_ENV_FILE='{env_file}' PYTHONDONTWRITEBYTECODE=1
+cd '{current}/.' && exec '{current}/.venv/bin/python' '{current}/manage.py' "$@"
+"""
+
+
+def systemd_version(work: Work) -> int:
+    found = re.search(r"systemd (\d+)", work.systemctl("--version"))
+    return int(found[1]) if found else 0
+
+
+def has_docker_group() -> bool:
+    try:
+        grp.getgrnam(GROUP_OF_DOCKER)
+    except KeyError:
+        return False
+    return True
+
+
+def place(server: Server, work: Work) -> Place:
+    return server.units_place(systemd=systemd_version(work), docker=has_docker_group())
+
+
+def write(where: Place, work: Work) -> None:
+    for name, text in units(where).items():
+        if read_if_there(UNITS / name) != text:
+            write_atomically(UNITS / name, text)
+    work.systemctl("daemon-reload")
+
+
+def start(work: Work) -> None:
+    """Anew, all of them: the code or the environment may be others now."""
+    work.systemctl("enable", "--quiet", TARGET)
+    work.systemctl("reset-failed", "--", *SERVICES, check=False)
+    work.systemctl("restart", "--", *SERVICES, timeout=300)
+    work.systemctl("start", "--", TARGET)
+
+
+def write_wrapper(server: Server) -> None:
+    text = WRAPPER_TEXT.format(env_file=server.env_file, current=server.current)
+    write_atomically(WRAPPER, text, 0o755)
