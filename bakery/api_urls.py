@@ -11,6 +11,7 @@ from django.urls import URLPattern, path
 from bakery.api import endpoint
 from bakery.permissions import person_of, requires
 from bakery.roles import Action
+from bakery.updates import api as updates
 from deployments import api as deployments
 
 
@@ -47,5 +48,6 @@ urlpatterns = [
     path("", index, name="api-index"),
     path("session", session, name="api-session"),
     *deployments.urlpatterns,
+    *updates.urlpatterns,
     path("<path:rest>", unknown, name="api-unknown"),
 ]

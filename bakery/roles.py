@@ -31,6 +31,7 @@ class Action(Enum):
     EDIT_ENV = ("see and change environment variables", Role.DEPLOYER)
     DELETE_DEPLOYMENT = ("delete a deployment and what was made for it", Role.DEPLOYER)
     MANAGE_USERS = ("manage people", Role.ADMIN)
+    UPDATE_BAKERY = ("update Bakery itself", Role.ADMIN)
     ADMINISTER = ("use Django's admin, the doctor, encryption keys", Role.ADMIN)
 
     def __init__(self, label: str, lowest: Role | None) -> None:

@@ -148,12 +148,17 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Missed runs do not pile up: each is only good until the next one is due.
 CELERY_BEAT_SCHEDULE = {
     "reap": {"task": "deployments.tasks.reap", "schedule": 5.0, "options": {"expires": 5.0}},
+    "tend-update": {"task": "bakery.tasks.tend_update", "schedule": 5.0, "options": {"expires": 5.0}},
+    # It looks once a day; asked more often, so that a host that was off looks soon after.
+    "look-for-version": {"task": "bakery.tasks.look_for_version", "schedule": 600.0, "options": {"expires": 600.0}},
     "rotate-access-log": {
         "task": "analytics.tasks.rotate_access_log",
         "schedule": 300.0,
         "options": {"expires": 300.0},
     },
 }
+if BAKERY.install_dir is None:  # a checkout does not update itself
+    del CELERY_BEAT_SCHEDULE["tend-update"], CELERY_BEAT_SCHEDULE["look-for-version"]
 CELERY_BEAT_SCHEDULER = "bakery.liveness:Scheduler"
 
 LOGGING = {

@@ -13,6 +13,7 @@ urlpatterns = [
     path("sidebar", views.sidebar, name="sidebar"),
     path("activity", views.activity, name="activity"),
     path("activity/<int:pk>", views.task, name="task"),
+    path("", include("bakery.updates.urls")),
     path("auth/", include("accounts.urls")),
     path("api/", include("bakery.api_urls")),
     path("", include("deployments.urls")),

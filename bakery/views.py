@@ -9,12 +9,12 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from analytics.host import host_figures
-from bakery.models import Task
+from bakery.models import Task, TaskKind
 from bakery.pages import Context, render_page
 from bakery.permissions import access_task, requires
 from bakery.progress import phases_of, progress_of
 from bakery.roles import Action
-from deployments.models import Deployment, StreamKind
+from deployments.models import Deployment, LogStream, StreamKind
 from deployments.services.status import with_status
 
 FEED_PAGE = 50
@@ -92,7 +92,10 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "progress": progress_of(found),
         "build_log": next((stream for stream in streams if stream.kind == StreamKind.BUILD), None),
     }
-    return render_page(request, "activity/task.html", context, {"task": "activity/_task.html"})
+    if found.kind == TaskKind.UPDATE:
+        context["stream"] = LogStream.objects.visible_to(request.user).filter(task=found).first()
+    parts = {"task": "activity/_task.html", "log": "activity/_log.html"}
+    return render_page(request, "activity/task.html", context, parts)
 
 
 @requires(Action.SIGN_IN)

@@ -93,6 +93,8 @@ def cancel(task: Task, *, by: User | None) -> bool:
     with transaction.atomic():
         # The worker locks the row as well before it points at the new release: one of the two is first.
         locked = Task.objects.select_for_update().get(pk=task.pk)
+        if locked.kind == TaskKind.UPDATE:  # it puts itself back when it fails, and is short otherwise
+            return False
         if locked.state == TaskState.QUEUED and locked.kind != TaskKind.DELETE:
             if locked.release and locked.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK):
                 _end_queued_release(locked.release, ReleaseState.CANCELLED)

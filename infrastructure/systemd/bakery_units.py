@@ -15,6 +15,7 @@ TEXTS = Path(__file__).with_name("units")
 TARGET = "bakery.target"
 SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "bakery-logs.service")
 SLICE = "bakery-builds.slice"
+RECOVER = "bakery-update-recover.service"
 GROUP_OF_DOCKER = "docker"
 # What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80.
 CAPABILITIES_OF_WORKERS = (
@@ -78,6 +79,7 @@ def units(place: Place) -> dict[str, str]:
         "port": str(place.port),
         "user": place.user,
         "groups": " ".join(groups),
+        "updating": _word(place.install_dir / "updating"),
         "docker_words": DOCKER_WORDS if place.docker else "",
         "no_docker": docker_socket,
         "writable": " ".join(_writable(place)),
@@ -86,12 +88,14 @@ def units(place: Place) -> dict[str, str]:
     }
     for part in ("unit", "service", "hardening"):
         values[part] = Template((TEXTS / f"{part}.part").read_text().strip()).substitute(values)
-    return {name: Template((TEXTS / name).read_text()).substitute(values) for name in (TARGET, *SERVICES, SLICE)}
+    names = (TARGET, *SERVICES, SLICE, RECOVER)
+    return {name: Template((TEXTS / name).read_text()).substitute(values) for name in names}
 
 
 def _writable(place: Place) -> list[str]:
     own = dict.fromkeys((place.data_dir, place.logs_dir, place.builds_dir))
-    return [*(_word(path) for path in own), *(f"-{path}" for path in HOSTS_DIRECTORIES)]
+    mirror = f"-{_word(place.install_dir / 'repository.git')}"  # the workers look for newer versions of Bakery
+    return [*(_word(path) for path in own), mirror, *(f"-{path}" for path in HOSTS_DIRECTORIES)]
 
 
 def _restart(version: int) -> str:

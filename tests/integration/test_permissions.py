@@ -42,6 +42,9 @@ URLS = {
     "sidebar": (VIEWER, VIEWER),
     "activity": (VIEWER, VIEWER),
     "task": (VIEWER, VIEWER),
+    "update": (ADMIN, ADMIN),
+    "update-start": (ADMIN, ADMIN),
+    "update-look": (ADMIN, ADMIN),
     "deployments:list": (VIEWER, VIEWER),
     "deployments:new": (DEPLOYER, DEPLOYER),
     "deployments:template": (DEPLOYER, DEPLOYER),
@@ -84,6 +87,8 @@ URLS = {
     "api-tasks": (VIEWER, VIEWER),
     "api-task": (VIEWER, VIEWER),
     "api-cancel": (DEPLOYER, DEPLOYER),
+    "api-update": (ADMIN, ADMIN),
+    "api-update-look": (ADMIN, ADMIN),
     "api-unknown": (VIEWER, VIEWER),
     "admin-login": (EVERYBODY, EVERYBODY),  # leads to our own sign-in
     "admin:": (ADMIN, ADMIN),  # all of Django's admin
@@ -111,6 +116,7 @@ COMMANDS = {
     "start": (DEPLOYER, ["shop"]),
     "status": (VIEWER, []),
     "stop": (DEPLOYER, ["shop"]),
+    "update": (ADMIN, []),
 }
 OUR_APPS = {"bakery", "accounts", "deployments", "domains", "databases", "analytics"}
 
