@@ -11,10 +11,13 @@ pages = get_asgi_application()  # first: it loads the apps, which the imports be
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 
+from bakery.forwarded import BehindNginx  # noqa: E402
 from bakery.origin import SameOrigin  # noqa: E402
 from bakery.routing import websocket_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter(
+by_protocol = ProtocolTypeRouter(
     {"http": pages, "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))},
 )
+application = BehindNginx(by_protocol) if settings.BAKERY.web_server == "system" else by_protocol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from urllib.parse import urlsplit
 
 import environ
@@ -13,9 +14,11 @@ BAKERY = read_environment()
 SECRET_KEY = BAKERY.session_secret
 DEBUG = BAKERY.debug
 _base = urlsplit(BAKERY.base_url)
-ALLOWED_HOSTS = sorted(
-    {_base.hostname or "localhost", BAKERY.public_ip or "localhost", BAKERY.host, "localhost", "127.0.0.1", "[::1]"}
-)
+_names = {_base.hostname or "localhost", BAKERY.public_ip or "localhost", BAKERY.host}
+_names |= {"localhost", "127.0.0.1", "[::1]"}
+if BAKERY.web_server == "system":  # one of infrastructure.nginx.panel.panel_names
+    _names.add(socket.gethostname())
+ALLOWED_HOSTS = sorted(f"[{name}]" if ":" in name and "[" not in name else name for name in _names)
 CSRF_TRUSTED_ORIGINS = [BAKERY.base_url]
 
 INSTALLED_APPS = [

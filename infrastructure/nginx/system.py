@@ -18,7 +18,7 @@ from infrastructure.nginx import start
 from infrastructure.nginx.candidate import INCLUDES, no_include
 from infrastructure.nginx.config import http_config, render
 from infrastructure.nginx.installed import Installed, read
-from infrastructure.nginx.master import APPLY_SECONDS
+from infrastructure.nginx.master import APPLY_SECONDS, Master
 from infrastructure.nginx.panel import panel_config, panel_names, server_name
 from infrastructure.nginx.router import NginxRouter, open_files
 from infrastructure.nginx.system_prefix import SystemPrefix, system_prefix
@@ -61,7 +61,7 @@ def prepare(
     prefix = _prefix_of(router)
     if not prefix.configuration.exists() or not Path(router.applier.nginx_binary).is_file():
         raise HostProblem("nginx.missing", "Nginx is not installed.", "apt-get install nginx")
-    make_directory(data_dir, data_dir.stat().st_mode & 0o7777 | 0o011 if data_dir.exists() else 0o711)
+    make_directory(data_dir, _open_to_workers(data_dir))
     make_directory(prefix.root, 0o711)
     with router.applier.lock():
         installed = read(prefix, router.applier.nginx_binary, runner)
@@ -69,7 +69,7 @@ def prepare(
             raise no_include(prefix.http_part)
         names, notes = _names(panel, installed)
         router.make_directories(installed.workers_account().pw_gid)
-        make_directory(logs_dir, logs_dir.stat().st_mode & 0o7777 | 0o011)  # workers open their log again by its path
+        make_directory(logs_dir, _open_to_workers(logs_dir))  # they open their log again by its path
         files = open_files()
         _write_unit_part(prefix, files, runner)
         wanted: dict[Path, str | None] = {
@@ -115,15 +115,22 @@ def remove(*, data_dir: Path, runner: Runner | None = None) -> None:
 
 def remove_default_site(*, data_dir: Path) -> bool:
     """Take Debian's “Welcome to nginx” out of use, so that unknown hosts get Bakery's page. Only for whoever has just
-    installed Nginx: on a machine that had one, it may be somebody's site. ``prepare`` makes it take effect."""
-    prefix = SystemPrefix(data_dir / "nginx")
+    installed Nginx: on a machine that had one, it may be somebody's site. Returns whether it was there."""
+    prefix = system_prefix(data_dir / "nginx")
     packaged = prefix.etc / "sites-available" / "default"
     if not prefix.default_site.is_symlink() or prefix.default_site.resolve() != packaged:
         return False
+    make_directory(data_dir, _open_to_workers(data_dir))
     make_directory(prefix.root, 0o711)
     write_atomically(prefix.default_site_was_ours_to_remove, f"{packaged}\n")
     prefix.default_site.unlink()
+    Master(prefix, prefix.error_log).hang_up()
     return True
+
+
+def _open_to_workers(directory: Path) -> int:
+    """Its mode, so that Nginx's workers reach what is theirs below it (and may list nothing)."""
+    return (directory.stat().st_mode & 0o7777 if directory.exists() else 0o700) | 0o011
 
 
 def _put_back_default_site(prefix: SystemPrefix) -> None:

@@ -69,9 +69,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def daphne(data_dir: Path, *, pages: bool = False) -> Iterator[Web]:
-    """``pages``: with the static files, which take some seconds to prepare."""
-    env = environment(data_dir)
+def daphne(data_dir: Path, *, pages: bool = False, **variables: str) -> Iterator[Web]:
+    """``pages``: with the static files, which take some seconds to prepare. ``variables``: more of its environment."""
+    env = {**environment(data_dir), **variables}
     if pages:
         argv = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"]
         subprocess.run(argv, cwd=ROOT, env=env, check=True, timeout=120)

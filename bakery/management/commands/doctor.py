@@ -11,6 +11,7 @@ from bakery.doctor.jobs import job_findings
 from bakery.doctor.places import place_findings
 from bakery.doctor.programs import program_findings
 from bakery.doctor.services import service_findings
+from bakery.doctor.web_server import web_server_findings
 from bakery.management.base import BakeryCommand
 from bakery.management.tables import table
 from bakery.roles import Action
@@ -28,7 +29,12 @@ class Command(BakeryCommand):
         parser.add_argument("--jobs", action="store_true", help="Send each queue a job, too, and wait for its worker.")
 
     def perform(self, options: dict[str, Any]) -> None:
-        findings = [*place_findings(settings.BAKERY), *program_findings(settings.BAKERY, Runner()), *service_findings()]
+        findings = [
+            *place_findings(settings.BAKERY),
+            *program_findings(settings.BAKERY, Runner()),
+            *web_server_findings(settings.BAKERY, Runner()),
+            *service_findings(),
+        ]
         findings += job_findings() if options["jobs"] else []
         wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
         if self.as_json:
