@@ -9,7 +9,7 @@ import fcntl
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +19,14 @@ from infrastructure.files import read_if_there, write_atomically
 from infrastructure.nginx import start
 from infrastructure.nginx.candidate import write_candidate
 from infrastructure.nginx.config import generation_config, generation_in
+from infrastructure.nginx.directives import in_text
 from infrastructure.nginx.master import Master
 from infrastructure.nginx.prefix import Prefix
 from infrastructure.runner import Command, CommandFailed, Runner
 
 LOCK_SECONDS = 120.0
 TEST_SECONDS = 60.0
+CONFLICT = re.compile(r'conflicting server name "([^"]+)"')
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ class Applier:
         """``nginx -t`` on the files as they would be; the ones in use are not touched."""
         write_candidate(self.prefix, changed)
         launcher = (sys.executable, "-I", "-S", start.__file__)  # it raises the limit of open files: -t opens them all
-        argv = (*launcher, self.nginx_binary, self.prefix.started_with, str(self.prefix.candidate), "test")
+        nginx = (self.nginx_binary, self.prefix.started_with, str(self.prefix.candidate), "test")
+        argv = (*self.prefix.tested_by, *launcher, *nginx)
         try:
-            self.runner.run(Command(argv, env=self.environment, timeout=TEST_SECONDS))
+            result = self.runner.run(Command(argv, env=self.environment, timeout=TEST_SECONDS))
+            self._refuse_names_of_others(changed, result.output)
         except CommandFailed as failure:
             said = failure.result.output.strip().splitlines()
             reason = next((line for line in said if "[emerg]" in line), said[-1] if said else "no reason given")
@@ -121,12 +125,32 @@ class Applier:
         finally:
             self.prefix.candidate.unlink(missing_ok=True)
 
+    def _refuse_names_of_others(self, changed: Mapping[Path, str | None], said: str) -> None:
+        """Nginx only warns of two servers with one name, and goes by their order: a site of the machine's own, or
+        Bakery's pages, would lose theirs to whoever asks for it. Between deployments the database decides."""
+        taken = set(CONFLICT.findall(said)) & _names(text for text in changed.values() if text)
+        if taken:
+            others = {path for path in self.prefix.sites.glob("[1-9]*.conf") if path not in changed}
+            taken -= _names(path.read_text() for path in others)
+        if taken:
+            raise HostProblem(
+                "nginx.name-taken",
+                f"Another site of this machine's Nginx already answers to {' and '.join(sorted(taken))}.",
+                "Take the name out of one of the two.",
+            )
+
     def _whose(self, reason: str) -> str:
         """A machine's own Nginx has files of other people's, and is only ever tested as a whole."""
         file = re.search(r" in (/\S+):[0-9]+$", reason.strip())
         if not file or file[1].startswith(f"{self.prefix.root}/") or Path(file[1]) == self.prefix.candidate:
             return ""
         return f" {file[1]} is not Bakery's: mend it, run nginx -t, and try again."
+
+
+def _names(texts: Iterable[str]) -> set[str]:
+    return {
+        name for text in texts for found in in_text(text) if found.name == "server_name" for name in found.arguments
+    }
 
 
 def _differing(texts: Mapping[Path, str | None]) -> dict[Path, str | None]:

@@ -84,7 +84,7 @@ def read(prefix: SystemPrefix, binary: str, runner: Runner) -> Installed:
     write_candidate(prefix, {prefix.http_part: None, prefix.main_part: None})
     heard: list[bytes] = []
     try:
-        argv = (binary, "-T", "-q", "-c", str(prefix.candidate))
+        argv = (*prefix.tested_by, binary, "-T", "-q", "-c", str(prefix.candidate))
         result = runner.run(Command(argv, timeout=READ_SECONDS), heard.append, check=False)
     finally:
         prefix.candidate.unlink(missing_ok=True)

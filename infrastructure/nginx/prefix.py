@@ -27,6 +27,11 @@ class Prefix:
         return str(self.root)
 
     @property
+    def tested_by(self) -> tuple[str, ...]:
+        """What starts ``nginx -t``: it opens every log that the configuration names."""
+        return ()
+
+    @property
     def candidate(self) -> Path:
         """The configuration that ``nginx -t`` sees: the main one, with ``candidate/`` in place of ``sites/``."""
         return self.conf / "candidate.conf"

@@ -30,6 +30,11 @@ class SystemPrefix(Prefix):
         return ""
 
     @property
+    def tested_by(self) -> tuple[str, ...]:
+        """Outside of the worker's own unit, for which the machine is read-only: others' logs may lie anywhere."""
+        return ("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--property=RuntimeMaxSec=60", "--")
+
+    @property
     def candidate(self) -> Path:
         """Beside the main file: what that includes by a relative path is looked for in the directory of the file
         that ``-c`` names."""
@@ -59,7 +64,7 @@ class SystemPrefix(Prefix):
 
     @property
     def panel(self) -> Path:
-        return self.sites / "panel.conf"
+        return self.sites / "0-panel.conf"  # before every deployment's: the first to say a name has it
 
     @property
     def starter(self) -> Path:

@@ -51,13 +51,13 @@ class NginxMachine(Machine):
     def address(self) -> str:
         return docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", self.name).strip()
 
-    def try_to(self, what: str, **named: Any) -> dict[str, Any]:
+    def try_to(self, what: str, inside: tuple[str, ...] = (), **named: Any) -> dict[str, Any]:
         argv = ("env", "-C", "/opt/bakery", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m", "tests.host.inside_nginx")
-        answer: dict[str, Any] = json.loads(self.says(*argv, json.dumps({"do": what, **named})))
+        answer: dict[str, Any] = json.loads(self.says(*inside, *argv, json.dumps({"do": what, **named})))
         return answer
 
-    def have(self, what: str, **named: Any) -> Any:
-        said = self.try_to(what, **named)
+    def have(self, what: str, inside: tuple[str, ...] = (), **named: Any) -> Any:
+        said = self.try_to(what, inside, **named)
         assert "problem" not in said, said
         return said["answer"]
 
@@ -186,11 +186,30 @@ def test_a_broken_file_of_somebody_elses_is_named_and_costs_nothing(prepared: Ng
     assert not prepared.exists("/etc/nginx/bakery-candidate.conf")
 
 
+def test_a_worker_that_may_write_nowhere_else_tests_what_logs_elsewhere(prepared: NginxMachine) -> None:
+    """As in bakery-worker.service; ``nginx -t`` opens every log."""
+    prepared.do("mkdir", "-p", "/srv/legacy")
+    prepared.put(
+        "/etc/nginx/conf.d/elsewhere.conf", "server { listen 80; server_name e; access_log /srv/legacy/log; }\n"
+    )
+    writable = "ReadWritePaths=/var/lib/bakery /etc/nginx /run"
+    inside = ("systemd-run", "--quiet", "--pipe", "--wait", "-p", "ProtectSystem=strict", "-p", writable)
+    try:
+        prepared.have("apply", inside=inside, hostnames=[SHOP, "sandbox.example.com"])
+    finally:
+        prepared.do("rm", "/etc/nginx/conf.d/elsewhere.conf")
+    assert prepared.answer("sandbox.example.com") == (200, "blue")
+
+
 def test_a_name_that_another_site_has_stays_that_sites(prepared: NginxMachine) -> None:
     assert prepared.try_to("prepare", names=[LEGACY])["problem"] == "nginx.name-taken"
     notes = prepared.have("prepare", names=[LEGACY, PANEL])
     assert len(notes) == 1
     assert LEGACY in notes[0]
+    for name in (LEGACY, PANEL):
+        said = prepared.try_to("apply", hostnames=[SHOP, name])
+        assert said["problem"] == "nginx.name-taken", "a deployment takes no name of somebody else's"
+        assert name in said["text"]
     assert prepared.answer(LEGACY) == (200, "legacy")
 
 

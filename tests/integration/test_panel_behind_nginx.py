@@ -76,7 +76,7 @@ def panel(django_db_setup: None, django_db_blocker: Any) -> Iterator[Panel]:
 def _serve(nginx: PrivateNginx, port: int) -> None:
     prefix = nginx.router.prefix
     with nginx.router.applier.lock():
-        nginx.router.applier.replace({prefix.sites / "panel.conf": panel_config(prefix, (NAME,), port)})
+        nginx.router.applier.replace({prefix.sites / "0-panel.conf": panel_config(prefix, (NAME,), port)})
 
 
 def test_a_person_signs_in_through_nginx(panel: Panel) -> None:
