@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 
 from infrastructure.nginx.config import HEADING, render
 from infrastructure.nginx.prefix import Prefix
@@ -11,8 +12,14 @@ from infrastructure.values import port as parsed_port
 
 
 def panel_names(domain: str, public_ip: str, host_name: str) -> tuple[str, ...]:
-    """What the pages answer to: the domain alone, or else the machine's address and its own name."""
-    return tuple(dict.fromkeys(server_name(name) for name in ((domain,) if domain else (public_ip, host_name)) if name))
+    """What the pages answer to: the domain alone, or else the machine's address and its own name. Machines have names
+    that no browser could ask for (``web_1``): such a one is left out."""
+    if domain:
+        return (server_name(domain),)
+    names = [server_name(public_ip)] if public_ip else []
+    with suppress(ValueError):
+        names.append(server_name(host_name))
+    return tuple(dict.fromkeys(names))
 
 
 def server_name(text: str) -> str:
