@@ -20,6 +20,7 @@ from infrastructure.nginx.connections import open_connections
 from infrastructure.nginx.master import Master
 from infrastructure.nginx.prefix import LONGEST_SOCKET, SLOTS, Prefix
 from infrastructure.nginx.rotation import rotate
+from infrastructure.nginx.shared_files import shared_files
 from infrastructure.routing import Route
 from infrastructure.runner import Runner
 
@@ -110,7 +111,7 @@ class NginxRouter:
         with self.applier.lock():
             for route in routes:
                 self._make_directory(route)
-            self.applier.replace(sites, can_wait=pools)
+            self.applier.replace({**shared_files(prefix), **sites}, can_wait=pools)
 
     def remove(self, deployment_id: int) -> None:
         number = config.deployment_id(deployment_id)

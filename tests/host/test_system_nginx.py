@@ -154,6 +154,14 @@ def test_a_second_time_changes_nothing(prepared: NginxMachine) -> None:
     assert (prepared.everything(), prepared.have("workers"), prepared.have("generation")) == before
 
 
+def test_after_an_update_of_bakery_its_part_is_brought_up_to_date_with_the_next_change(prepared: NginxMachine) -> None:
+    path = "/etc/nginx/conf.d/bakery.conf"
+    text = prepared.read(path)
+    prepared.put(path, f"# of an older version\n{text}")
+    prepared.have("apply", hostnames=[SHOP])
+    assert prepared.read(path) == text
+
+
 def test_a_switch_loses_no_request_and_reloads_nothing(prepared: NginxMachine) -> None:
     workers = prepared.have("workers")
     with visitors(prepared, SHOP, {"blue", "green"}) as wrong:

@@ -14,6 +14,8 @@ from infrastructure.nginx.config import HASH_SIZES, http_config, render
 from infrastructure.nginx.directives import directives, in_text
 from infrastructure.nginx.installed import Installed, md5
 from infrastructure.nginx.panel import panel_config, panel_names
+from infrastructure.nginx.prefix import Prefix
+from infrastructure.nginx.shared_files import shared_files
 from infrastructure.nginx.system_prefix import SystemPrefix, system_prefix
 
 PREFIX = SystemPrefix(Path("/var/lib/bakery/nginx"))
@@ -138,6 +140,20 @@ def test_a_change_of_what_all_sites_include_is_tested_with_all_sites(tmp_path: P
     assert (prefix.candidate_sites / "1.conf").read_text() == f"include {beside};"
     assert f"include {beside};" in (prefix.candidate_sites / "conf.d.part").read_text()
     assert prefix.settings.read_text() == "old"
+
+
+def test_what_all_sites_share_is_this_versions_and_keeps_what_was_decided(tmp_path: Path) -> None:
+    prefix = replace(PREFIX, root=tmp_path / "data", etc=tmp_path / "etc")
+    for folder in (prefix.http_part.parent, prefix.conf, prefix.sites):
+        folder.mkdir(parents=True)
+    assert shared_files(prefix) == {}, "nobody has prepared it"
+    decided = http_config(prefix, ["variables_hash_max_size"])
+    prefix.http_part.write_text(decided.replace("log_format", "# of an older version\nlog_format"))
+    panel = panel_config(prefix, ("192.0.2.1", "[2001:db8::1]"), 4200)
+    prefix.panel.write_text(panel)
+    files = shared_files(prefix)
+    assert (files[prefix.http_part], files[prefix.panel]) == (decided, panel)
+    assert shared_files(Prefix(tmp_path)) == {}
 
 
 def test_directives_are_found_whatever_stands_around_them() -> None:
