@@ -91,6 +91,18 @@ class Task(models.Model):
         return f"{self.get_kind_display()} {self.subject}"
 
     @property
+    def can_be_cancelled(self) -> bool:
+        """Whether it has not passed its last safe point: a release that serves is rolled back instead."""
+        if self.is_finished or self.kind in (TaskKind.DELETE, TaskKind.UPDATE):  # an update puts itself back
+            return False
+        if self.state == TaskState.QUEUED:
+            return True
+        if self.kind == TaskKind.STOP or self.error_id:
+            return False
+        deploys = self.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK)
+        return not (deploys and self.release and self.release.serves)
+
+    @property
     def is_finished(self) -> bool:
         return self.state not in UNFINISHED
 

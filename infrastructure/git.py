@@ -124,8 +124,8 @@ class Repository:
         return Command(argv=("git", *arguments), env={**self._environment(), **(env or {})}, **settings)
 
     def _options(self) -> dict[str, str]:
-        """``OPTIONS`` as git reads them from the environment, with the rank of ``-c``: a person who looks at a task sees
-        commands of a readable length."""
+        """``OPTIONS`` as git reads them from the environment, ranking as ``-c``: so the commands that a task shows
+        are of a readable length."""
         protocols = (*ALLOWED_PROTOCOLS, "file") if self.is_file else ALLOWED_PROTOCOLS
         options = [option.split("=", 1) for option in OPTIONS] + [[f"protocol.{p}.allow", "always"] for p in protocols]
         numbered = {"GIT_CONFIG_COUNT": str(len(options))}

@@ -121,3 +121,8 @@ class Release(models.Model):
 
     def __str__(self) -> str:
         return f"v{self.number}"
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests are sent to it, or are about to be."""
+        return self.state in SERVING_STATES

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from accounts.models import User
 from bakery.events import announce
 from bakery.models import Task, TaskKind, TaskState
-from deployments.models import SERVING_STATES, Deployment, Release, ReleaseState
+from deployments.models import Deployment, Release, ReleaseState
 from deployments.services.releases import can_roll_back_to
 from deployments.services.snapshot import Snapshot
 from infrastructure.errors import Problem
@@ -93,9 +93,9 @@ def cancel(task: Task, *, by: User | None) -> bool:
     with transaction.atomic():
         # The worker locks the row as well before it points at the new release: one of the two is first.
         locked = Task.objects.select_for_update().get(pk=task.pk)
-        if locked.kind == TaskKind.UPDATE:  # it puts itself back when it fails, and is short otherwise
+        if not locked.can_be_cancelled:
             return False
-        if locked.state == TaskState.QUEUED and locked.kind != TaskKind.DELETE:
+        if locked.state == TaskState.QUEUED:
             if locked.release and locked.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK):
                 _end_queued_release(locked.release, ReleaseState.CANCELLED)
             locked.state = TaskState.CANCELLED
@@ -103,21 +103,12 @@ def cancel(task: Task, *, by: User | None) -> bool:
             locked.save(update_fields=["state", "ended_at"])
             if locked.deployment_id:
                 wake(locked.deployment_id)  # a release may have been left running for it
-        elif locked.state == TaskState.RUNNING and _can_be_cancelled(locked):
-            Task.objects.filter(pk=locked.pk).update(cancel_requested=True)
         else:
-            return False
+            Task.objects.filter(pk=locked.pk).update(cancel_requested=True)
         announce("task", locked.pk)
         if locked.deployment_id:
             announce("deployment", locked.deployment_id)
         return True
-
-
-def _can_be_cancelled(running: Task) -> bool:
-    if running.kind in (TaskKind.DELETE, TaskKind.STOP) or running.error_id:
-        return False
-    deploys = running.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK)
-    return not (deploys and running.release and running.release.state in SERVING_STATES)
 
 
 def wake(deployment_id: int) -> None:

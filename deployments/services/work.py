@@ -15,7 +15,7 @@ from django.utils import timezone
 from bakery.events import announce
 from bakery.models import Task, TaskKind, TaskState
 from bakery.recorder import close_open_steps
-from deployments.models import SERVING_STATES, Deployment, Release, ReleaseState
+from deployments.models import Deployment, Release, ReleaseState
 from deployments.services.engine import STORIES
 from deployments.services.failures import CANCELLED, bug, give_up, put_back
 from deployments.services.job import Job
@@ -110,7 +110,7 @@ def run(task: Task, lease: Lease) -> None:
 
 def resume(job: Job) -> None:
     """A task that kills its worker is not begun for ever; what serves already is always brought to its end."""
-    serves = job.task.release is not None and job.task.release.state in SERVING_STATES
+    serves = job.task.release is not None and job.task.release.serves
     if job.task.attempts > MOST_ATTEMPTS and not serves:
         raise Problem(
             "task.abandoned",

@@ -253,6 +253,14 @@ def test_a_queued_deploy_is_cancelled(shop: Deployment) -> None:
     assert "cannot be cancelled any more" in page
 
 
+@pytest.mark.parametrize(("state", "offered"), [(ReleaseState.BUILDING, True), (ReleaseState.DRAINING, False)])
+def test_cancel_is_offered_until_the_release_serves(shop: Deployment, state: ReleaseState, offered: bool) -> None:
+    running = {"kind": TaskKind.DEPLOY, "state": TaskState.RUNNING, "subject": "shop"}
+    task = Task.objects.create(deployment=shop, release=released(shop, 1, state), **running)
+    for path in (f"/deployments/{shop.pk}", f"/activity/{task.pk}"):
+        assert (f"cancel-{task.pk}" in browser(bob()).get(path).content.decode()) is offered
+
+
 def test_deleting_takes_the_name_typed_out(shop: Deployment) -> None:
     client = browser(bob())
     page = client.post(f"/deployments/{shop.pk}/delete", {"name": "ship"}, follow=True).content.decode()
