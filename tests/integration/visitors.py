@@ -17,8 +17,8 @@ class Visitors:
     ``answers`` counts the versions that were seen; ``lost`` says what went wrong, once per request.
     """
 
-    def __init__(self, http_port: int, host: str, of_each: int = 2) -> None:
-        self.http_port, self.host = http_port, host
+    def __init__(self, http_port: int, host: str, of_each: int = 2, address: str = "127.0.0.1") -> None:
+        self.http_port, self.host, self.address = http_port, host, address
         self.answers: Counter[str] = Counter()
         self.lost: list[str] = []
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class Visitors:
         connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
+        return http.client.HTTPConnection(self.address, self.http_port, timeout=30)
 
     def _ask(
         self,
