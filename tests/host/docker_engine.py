@@ -18,6 +18,30 @@ BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if Path(pa
 BUN = os.environ.get("BAKERY_BUN") or shutil.which("bun") or "/opt/bun/node_modules/.bin/bun"
 
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+def mount_control_groups() -> None:
+    """Version 1 alone: the hierarchies that this machine has not mounted. A systemd in a container would mount them
+    for itself, and an engine that cannot find one no longer hears that a container has run out of memory."""
+    if not (CONTROL_GROUPS / "memory").is_dir() or os.geteuid() != 0:
+        return
+    mounted = [
+        line.split()[3].split(",") for line in Path("/proc/mounts").read_text().splitlines() if " cgroup " in line
+    ]
+    known = {option for options in mounted for option in options}
+    rows = [line.split() for line in Path("/proc/cgroups").read_text().splitlines()[1:]]
+    missing = [name for name, _, _, enabled in rows if enabled == "1" and name not in known]
+    if missing:
+        subprocess.run(["mount", "-o", "remount,rw", str(CONTROL_GROUPS)], capture_output=True, check=False)
+    for names in [["net_cls", "net_prio"], *([name] for name in missing if not name.startswith("net_"))]:
+        if set(names) <= set(missing):
+            place = CONTROL_GROUPS / ",".join(names)
+            place.mkdir(exist_ok=True)
+            argv = ["mount", "-t", "cgroup", "-o", ",".join(names), "cgroup", str(place)]
+            subprocess.run(argv, capture_output=True, check=False)
+
+
 class DockerEngine:
     """The one that answers on this host, else a dockerd of the tests' own in a temporary directory.
     ``socket``: where it listens then, in that directory by default."""
@@ -35,6 +59,7 @@ class DockerEngine:
             return ""
         if os.geteuid() != 0 or shutil.which("dockerd") is None:
             return "no Docker engine answers, and only root with dockerd installed can start one"
+        mount_control_groups()
         self.directory = Path(tempfile.mkdtemp(prefix="bakery-docker-"))
         socket = self.socket or self.directory / "docker.sock"
         argv = ["dockerd", "--host", f"unix://{socket}", "--data-root", f"{self.directory}/data"]
