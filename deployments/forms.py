@@ -13,7 +13,7 @@ from infrastructure.errors import Problem
 SOURCE = ("repository", "branch", "base_directory")
 RUNTIME = ("runtime", "build_command", "start_command", "pre_deploy_command", "container_port")
 SWITCH = ("blue_green", "one_writer", "health_path", "probe_timeout", "drain_seconds", "grace_seconds", "watch_seconds")
-LIMITS = ("memory_mb", "cpu_percent", "max_processes", "build_memory_mb", "build_timeout")
+LIMITS = ("memory_mb", "cpu_percent", "max_processes", "build_memory_mb", "build_disk_mb", "build_timeout")
 WEB = ("request_timeout", "max_body_mb")
 SETTINGS = (*SOURCE, *RUNTIME, *SWITCH, *LIMITS, *WEB)
 COMMANDS = ("build_command", "start_command", "pre_deploy_command")
@@ -32,6 +32,7 @@ LABELS = {
     "cpu_percent": "CPU, per cent of one core",
     "max_processes": "Processes and threads",
     "build_memory_mb": "Memory of a build, MiB",
+    "build_disk_mb": "Disk of a build, MiB",
     "build_timeout": "Time for a build, seconds",
     "request_timeout": "Request timeout, seconds",
     "max_body_mb": "Largest request body, MiB",
@@ -51,6 +52,7 @@ HELP = {
     "cpu_percent": "100 is one whole core.",
     "max_processes": "",
     "build_memory_mb": "",
+    "build_disk_mb": "A clone or a build that writes more is ended.",
     "build_timeout": "",
     "request_timeout": "How long Nginx waits for the app between two reads.",
     "max_body_mb": "Uploads that are larger are refused.",

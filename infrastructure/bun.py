@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from infrastructure.bun_build import check_start, has_lock_file, read_package, start_argv, steps
-from infrastructure.confinement import Confinement, Launch, confinement_for, instance_of, uid_for
+from infrastructure.confinement import Confinement, Launch, Units, confinement_for, instance_of, uid_for
+from infrastructure.disk import MEBIBYTE, DiskWatch, disk_usage
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.files import point_symlink
 from infrastructure.git import base_directory
@@ -29,12 +31,24 @@ ONCE_SECONDS = 600.0
 
 
 class BunRuntime:
-    def __init__(self, *, binary: str, data_dir: Path, logs_dir: Path, builds_dir: Path, processes: Processes) -> None:
+    """``units``: where commands of users become units of their own (builds, commands before the switch)."""
+
+    def __init__(
+        self,
+        *,
+        binary: str,
+        data_dir: Path,
+        logs_dir: Path,
+        builds_dir: Path,
+        processes: Processes,
+        units: Units | None = None,
+    ) -> None:
         self.binary = binary
         self.builds = builds_dir
         self.persistent = data_dir / "persistent"
         self.logs = logs_dir / "processes"
         self.processes = processes
+        self.units = units
         self.instance = instance_of(data_dir)
 
     def available(self) -> None:
@@ -46,21 +60,33 @@ class BunRuntime:
         package = read_package(directory)
         check_start(package, build.start_command)
         locked = has_lock_file(directory, build.source.resolve())
+        plan = steps(self._bun(build.deployment_id), package, locked=locked, build_command=build.build_command)
         deadline = time.monotonic() + build.limits.timeout
-        for step in steps(self._bun(build.deployment_id), package, locked=locked, build_command=build.build_command):
-            log(f"$ {step.shown}\n".encode())
-            defaults = {"NODE_ENV": "production"} if step.production else {}
-            command = Command(
-                argv=step.argv,
-                cwd=directory,
-                env={**self._environment(build.deployment_id), **network_environment(), **defaults, **build.env},
-                timeout=max(1.0, deadline - time.monotonic()),
-                confine=self._confine(
-                    build.deployment_id, f"build-{build.release_id}", build.limits, build.source, nice=5
-                ),
-            )
-            _run_step(runner, command, step.shown, log, build.limits)
+        self._make_room_in_cache(build, log)
+        places = (build.source, self._cache(build.deployment_id))
+        with DiskWatch("The build", places, build.limits.disk_mb) as watch:
+            for step in plan:
+                log(f"$ {step.shown}\n".encode())
+                defaults = {"NODE_ENV": "production"} if step.production else {}
+                command = Command(
+                    argv=step.argv,
+                    cwd=directory,
+                    env={**self._environment(build.deployment_id), **network_environment(), **defaults, **build.env},
+                    timeout=max(1.0, deadline - time.monotonic()),
+                    confine=self._confine(
+                        build.deployment_id, f"build-{build.release_id}", build.limits, build.source, nice=5
+                    ),
+                    watch=watch,
+                )
+                _run_step(runner, command, step.shown, log, build.limits, watch)
         return Built(artifact=str(build.source))
+
+    def _make_room_in_cache(self, build: Build, log: LogSink) -> None:
+        """Bun's downloads grow with every version of a dependency, and count for the build's disk limit."""
+        cache = self._cache(build.deployment_id)
+        if build.limits.disk_mb and disk_usage((cache,)) > build.limits.disk_mb * MEBIBYTE // 2:
+            log(b"The cache of downloads takes half of what a build may write; it is emptied.\n")
+            remove_tree(cache)
 
     def has_artifact(self, artifact: str) -> bool:
         return self._is_ours(Path(artifact)) and Path(artifact).is_dir()
@@ -97,7 +123,8 @@ class BunRuntime:
 
     def run_once(self, app: App, command: str, runner: Runner, log: LogSink) -> None:
         plan = self._app_command(app, (self._bun(app.deployment_id), "exec", command), f"once-{app.release_id}")
-        runner.run(plan, log)
+        with DiskWatch("The command", (Path(app.artifact),)) as watch:
+            runner.run(replace(plan, watch=watch), log)
 
     def last_output(self, deployment_id: int, slot: str, lines: int = 40) -> str:
         log = self.processes.log_of(_name(deployment_id, slot))
@@ -132,7 +159,9 @@ class BunRuntime:
             cwd=directory,
             env=env,
             timeout=app.limits.timeout or ONCE_SECONDS,
-            confine=self._confine(app.deployment_id, what, app.limits, Path(app.artifact)),
+            confine=self._confine(
+                app.deployment_id, what, app.limits, Path(app.artifact), self.persistent / str(app.deployment_id)
+            ),
             links={str(directory / inside): str(outside) for inside, outside in app.persistent.items()},
         )
 
@@ -150,18 +179,20 @@ class BunRuntime:
         uid = uid_for(deployment_id)
         return make_owned(make_private(self.builds / str(deployment_id), uid) / "cache", uid)
 
-    def _confine(self, deployment_id: int, what: str, limits: Limits, directory: Path, nice: int = 0) -> Confinement:
-        reach = [directory, self._cache(deployment_id), Path(self._bun(deployment_id)).parent, self._binary()]
-        if (own := self.persistent / str(deployment_id)).exists():
-            reach.append(own)
+    def _confine(
+        self, deployment_id: int, what: str, limits: Limits, directory: Path, *more: Path, nice: int = 0
+    ) -> Confinement:
+        reach = [directory, self._cache(deployment_id), Path(self._bun(deployment_id)).parent, self._binary(), *more]
         return confinement_for(
             deployment_id,
             f"{self.instance}-{what}",
             reach=tuple(str(path) for path in reach),
-            memory_bytes=limits.memory_mb * 1024 * 1024,
+            units=self.units,
+            memory_bytes=limits.memory_mb * MEBIBYTE,
             cpu_percent=limits.cpu_percent,
             max_processes=limits.max_processes,
             nice=nice,
+            file_size_bytes=limits.disk_mb * MEBIBYTE or None,
         )
 
     def _bun(self, deployment_id: int) -> str:
@@ -189,7 +220,7 @@ def _name(deployment_id: int, slot: str) -> str:
     return f"bakery-deployment-{deployment_id}-{slot}"
 
 
-def _run_step(runner: Runner, command: Command, shown: str, log: LogSink, limits: Limits) -> None:
+def _run_step(runner: Runner, command: Command, shown: str, log: LogSink, limits: Limits, watch: DiskWatch) -> None:
     try:
         runner.run(command, log)
     except TimedOut as late:
@@ -199,6 +230,8 @@ def _run_step(runner: Runner, command: Command, shown: str, log: LogSink, limits
             "Make it quicker, or raise the build's time limit in the settings.",
         ) from late
     except CommandFailed as failure:
+        watch.measure()
+        watch()  # it may have failed because it could not write on
         raise _explain(failure, shown, limits) from failure
 
 

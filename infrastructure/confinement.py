@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from infrastructure import cgroups
+from infrastructure.launcher import OF_CHECKOUT
 
-LAUNCHER = Path(__file__).with_name("launch.py")
 MINIMAL_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 # A deployment's uid is one of these plus its id. systemd's table of uids (systemd.io/UIDS-GIDS) leaves the range from
 # 1,879,048,192 to 2,147,483,647 unused, so no account, container or subordinate uid of the host has such a number.
@@ -30,6 +30,22 @@ FETCH_OFFSET = 100_000_000  # git works under another uid than the app, which mu
 FIRST_LOW_UID, LOW_UIDS = 30_000, 15_000
 
 
+class Units(Protocol):
+    """How commands become units of their own, on a host that has a manager of units (``systemd/transient.py``)."""
+
+    def confined(
+        self,
+        confinement: Confinement,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: Path | None,
+        links: Mapping[str, str],
+        seconds: float,
+    ) -> AbstractContextManager[tuple[list[str], dict[str, str]]]: ...
+
+    def ran_out_of_memory(self, confinement: Confinement) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Confinement:
     """Limits of one process tree.
@@ -37,7 +53,8 @@ class Confinement:
     ``uid`` is None where Bakery itself is an ordinary user and cannot change it; ``cgroup`` is the name of the
     control group to make and join where the host lets us, else the limits fall back to rlimits ("": no limits, as
     something else, a unit of systemd say, sets them). ``reach`` are paths that the program must be able to get at
-    even when Bakery's data directory lies below a directory that is closed to its uid.
+    even when Bakery's data directory lies below a directory that is closed to its uid. ``units``: a command of this
+    confinement becomes a unit, named as its control group, instead.
     """
 
     cgroup: str
@@ -48,9 +65,13 @@ class Confinement:
     nice: int = 0
     file_size_bytes: int | None = None
     reach: tuple[str, ...] = ()
+    units: Units | None = None
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """What the launcher has to know."""
+        known = asdict(replace(self, units=None))
+        del known["units"]
+        return known
 
 
 @cache
@@ -79,14 +100,16 @@ def confinement_for(
     *,
     fetching: bool = False,
     reach: tuple[str, ...] = (),
-    **limits: int,
+    units: Units | None = None,
+    **limits: int | None,
 ) -> Confinement:
     """The confinement of a deployment's processes: as root every deployment gets a uid of its own."""
     return Confinement(
         cgroup=cgroup,
         uid=uid_for(deployment_id, fetching=fetching),
         reach=reach,
-        **limits,
+        units=units,
+        **limits,  # type: ignore[arg-type]
     )
 
 
@@ -126,7 +149,7 @@ class Launch:
 
 
 def launch_argv(spec: Path) -> list[str]:
-    return [sys.executable, "-I", "-S", str(LAUNCHER), str(spec)]
+    return OF_CHECKOUT.argv(spec)
 
 
 @contextmanager
@@ -136,11 +159,16 @@ def confined(
     env: dict[str, str],
     cwd: Path | None,
     links: Mapping[str, str] | None = None,
+    seconds: float = 0.0,
 ) -> Iterator[tuple[list[str], dict[str, str]]]:
     """The argv and environment with which the plan is carried out. At the end its file is removed and whatever the
-    program left running in its group is killed."""
+    program left running in its group is killed. ``seconds``: its time limit, for who can hold it without Bakery."""
     if confinement is None:
         yield argv, env
+        return
+    if confinement.units is not None:
+        with confinement.units.confined(confinement, argv, env, cwd, links or {}, seconds) as planned:
+            yield planned
         return
     handle, name = tempfile.mkstemp(prefix="bakery-launch-")  # made with mode 0600
     try:
@@ -150,3 +178,10 @@ def confined(
     finally:
         Path(name).unlink(missing_ok=True)
         cgroups.end(confinement.cgroup)
+
+
+def ran_out_of_memory(confinement: Confinement) -> bool:
+    """Whether the kernel ended a part of it because its memory limit was reached; asked before ``confined`` ends."""
+    if confinement.units is not None:
+        return confinement.units.ran_out_of_memory(confinement)
+    return cgroups.oom_kills(confinement.cgroup) > 0

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from infrastructure import git_errors
-from infrastructure.confinement import Confinement, confinement_for, instance_of, uid_for
+from infrastructure.confinement import Confinement, Units, confinement_for, instance_of, uid_for
+from infrastructure.disk import LIMIT, MEBIBYTE, DiskWatch
 from infrastructure.errors import Problem
 from infrastructure.network import network_environment
 from infrastructure.runner import Command, CommandFailed, LogSink, Runner, TimedOut
@@ -56,7 +57,8 @@ class Commit:
 
 class Repository:
     """Where a deployment's commits come from. ``cache`` is its bare repository, ``repositories/<id>.git``.
-    ``env`` are more variables for git, such as credentials."""
+    ``env`` are more variables for git, such as credentials; ``disk_mb`` is what the cache, and the files of one commit,
+    may take (0: no limit); ``units``: git runs in units of its own."""
 
     def __init__(
         self,
@@ -66,7 +68,11 @@ class Repository:
         cache: Path,
         allow_file: bool = False,
         env: Mapping[str, str | Secret] | None = None,
+        disk_mb: int = 0,
+        units: Units | None = None,
     ) -> None:
+        self.disk_mb = disk_mb
+        self.units = units
         self.deployment_id = deployment_id
         self.url = GitUrl(url, allow_file=allow_file)
         self.cache = cache
@@ -110,11 +116,12 @@ class Repository:
         make_owned(directory, uid)
         index = directory / ".bakery-index"
         places = (f"--git-dir={self.cache}", f"--work-tree={directory}")
-        self._run(
-            runner, *places, "read-tree", "--reset", "-u", sha, log=log,
-            confine=self._checking_out(directory), timeout=CHECKOUT_SECONDS, cwd=directory,
-            env={"GIT_INDEX_FILE": str(index)},
-        )  # fmt: skip
+        with DiskWatch("The checkout", (directory,), self.disk_mb) as watch:
+            self._run(
+                runner, *places, "read-tree", "--reset", "-u", sha, log=log,
+                confine=self._checking_out(directory), timeout=CHECKOUT_SECONDS, cwd=directory,
+                env={"GIT_INDEX_FILE": str(index)}, watch=watch,
+            )  # fmt: skip
         index.unlink(missing_ok=True)
         if log and (directory / ".gitmodules").is_file():
             log(b"This repository has submodules. Bakery does not fetch them.\n")
@@ -153,12 +160,15 @@ class Repository:
     def _fetching(self) -> Confinement:
         group = f"{instance_of(self.cache.parent)}-fetch-{self.deployment_id}"
         if self.fetched_by_bakery:
-            return Confinement(group, **LIMITS)
-        return confinement_for(self.deployment_id, group, fetching=True, reach=self._reach(), **LIMITS)
+            return Confinement(group, reach=self._reach(), **self._limits())
+        return confinement_for(self.deployment_id, group, fetching=True, reach=self._reach(), **self._limits())
 
     def _checking_out(self, directory: Path) -> Confinement:
         group = f"{instance_of(self.cache.parent)}-checkout-{self.deployment_id}"
-        return confinement_for(self.deployment_id, group, reach=(*self._reach(), str(directory)), **LIMITS)
+        return confinement_for(self.deployment_id, group, reach=(*self._reach(), str(directory)), **self._limits())
+
+    def _limits(self) -> dict[str, Any]:
+        return {**LIMITS, "units": self.units, "file_size_bytes": self.disk_mb * MEBIBYTE or None}
 
     def _reach(self) -> tuple[str, ...]:
         return (str(self.cache),) if self.cache.exists() else ()
@@ -213,13 +223,22 @@ class Repository:
     def _fetch(self, options: tuple[str, ...], refspec: str, runner: Runner, log: LogSink | None) -> None:
         quiet = ("--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
         arguments = (f"--git-dir={self.cache}", "fetch", *quiet, *options, "--", self.url, refspec)
-        self._run(runner, *arguments, log=log, confine=self._fetching(), timeout=FETCH_SECONDS)
+        try:
+            with DiskWatch("The clone", (self.cache,), self.disk_mb) as watch:
+                self._run(runner, *arguments, log=log, confine=self._fetching(), timeout=FETCH_SECONDS, watch=watch)
+        except Problem as problem:
+            if problem.id == LIMIT:
+                remove_tree(self.cache)
+            raise
 
     def _run(self, runner: Runner, *arguments: str, log: LogSink | None = None, **settings: Any) -> str:
         command = self.command(*arguments, **settings)
         try:
             return runner.run(command, log).output
         except CommandFailed as failure:
+            if isinstance(command.watch, DiskWatch):
+                command.watch.measure()
+                command.watch()  # it may have failed because it could not write on
             raise git_errors.explain(self.url, failure) from failure
         except TimedOut as late:
             raise git_errors.timed_out(self.url, command.timeout) from late

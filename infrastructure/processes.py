@@ -41,17 +41,19 @@ class Processes(Protocol):
 
 
 class LaunchFiles:
-    """The specs with which ``launch.py`` starts programs, one 0600 file each: a program's environment is in it."""
+    """The specs with which ``launch.py`` starts programs, one 0600 file each: a program's environment is in it.
+    ``passable``: who is not root may ask whether a file is there, such as ``out_of_memory``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, passable: bool = False) -> None:
         self.directory = directory
+        self.mode = 0o711 if passable else 0o700
 
     def path(self, name: str) -> Path:
         return self.directory / f"{name}.json"
 
     def write(self, program: Program) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+        self.directory.chmod(self.mode)
         starts = self._starts(program.name)
         self.remove(program.name)
         spec: dict[str, Any] = json.loads(replace(program.launch, starts=starts).text())

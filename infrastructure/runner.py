@@ -18,8 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from infrastructure import cgroups
-from infrastructure.confinement import Confinement, confined
+from infrastructure.confinement import Confinement, confined, ran_out_of_memory
 from infrastructure.errors import Cancelled, HostProblem, Problem
 from infrastructure.process_groups import group_is_alive
 from infrastructure.secret import Masker, Secret
@@ -41,6 +40,7 @@ class Command:
     timeout: float = 60.0  # seconds
     confine: Confinement | None = None  # required for everything that a user wrote
     links: Mapping[str, str] = field(default_factory=dict)  # of a confined command: path -> directory that it becomes
+    watch: Callable[[], None] | None = None  # called about every 0.2 s; what it raises ends the command
     merge_stderr: bool = True  # False: stderr goes to ``on_output`` and the error text alone, stdout stays parseable
 
     def environment(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class Runner:
         try:
             with self._plan(command) as (real_argv, env):
                 result = self._execute(command, real_argv, env, on_output, started)
-                if command.confine and cgroups.oom_kills(command.confine.cgroup):
+                if command.confine and ran_out_of_memory(command.confine):
                     result = replace(result, out_of_memory=True)
             code = result.exit_code
             if check and code != 0:
@@ -148,6 +148,9 @@ class Runner:
         except (CommandFailed, TimedOut, Cancelled) as error:
             note = type(error).__name__
             raise
+        except Problem as problem:  # of its watch
+            note = problem.id
+            raise
         finally:
             self.recorder.ended(handle, code, note)
 
@@ -161,6 +164,7 @@ class Runner:
             command.environment(),
             command.cwd,
             command.links,
+            command.timeout,
         )
 
     def _execute(
@@ -220,10 +224,7 @@ class Runner:
                 if stream:
                     selector.register(stream, selectors.EVENT_READ, kept)
             while selector.get_map():
-                if self.cancelled():
-                    raise Cancelled
-                if time.monotonic() - started > command.timeout:
-                    raise TimedOut(list(command.argv), command.timeout)
+                self._look(command, started)
                 events = selector.select(0.2)
                 for key, _ in events:
                     data = os.read(key.fd, 65536)
@@ -238,11 +239,17 @@ class Runner:
                     if not events or time.monotonic() - ended > 1.0:  # what it left behind may talk for ever
                         return
             while process.poll() is None:  # closed its output, still running
-                if self.cancelled():
-                    raise Cancelled
-                if time.monotonic() - started > command.timeout:
-                    raise TimedOut(list(command.argv), command.timeout)
+                self._look(command, started)
                 time.sleep(0.05)
+
+    def _look(self, command: Command, started: float) -> None:
+        """Raises what ends the command early."""
+        if self.cancelled():
+            raise Cancelled
+        if time.monotonic() - started > command.timeout:
+            raise TimedOut(list(command.argv), command.timeout)
+        if command.watch:
+            command.watch()
 
 
 class _Tail:

@@ -52,6 +52,7 @@ class Limits:
     cpu_percent: int  # of one core
     max_processes: int
     timeout: float = 0.0  # seconds; for builds and one-off commands
+    disk_mb: int = 0  # for builds: what its directories may hold; 0: no limit
 
 
 @dataclass(frozen=True)

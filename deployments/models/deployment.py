@@ -133,6 +133,7 @@ class Deployment(models.Model):
     max_processes = _whole(256, 16, 32768, "Most processes and threads of the running app.")
     build_memory_mb = _whole(2048, 128, 1_048_576, "Memory limit of a build, MiB.")
     build_timeout = _whole(900, 10, 7200, "Time limit of a build, seconds.")
+    build_disk_mb = _whole(4096, 64, 1_048_576, "What a build, and a clone, may write to the disk, MiB.")
     probe_timeout = _whole(60, 1, 1800, "How long a new release may take to answer, seconds.")
     drain_seconds = _whole(30, 0, 3600, "How long the old release may finish its requests, seconds.")
     grace_seconds = _whole(10, 0, 600, "Between SIGTERM and SIGKILL, seconds.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from deployments.models import Deployment, Slot, SlotName
+from infrastructure.confinement import Units
 from infrastructure.routing import Route, Router
 from infrastructure.runtime import Runtime
 
@@ -27,7 +28,18 @@ def runtimes() -> dict[str, Runtime]:
         processes=bakery.processes,
         docker_subnet=bakery.docker_subnet,
         docker_publish=bakery.docker_publish,
+        install_dir=bakery.install_dir,
     )
+
+
+@cache
+def units() -> Units | None:
+    """What runs git in units of its own; None: this host has no systemd."""
+    from infrastructure.runtimes import hidden_directories, transient_units
+
+    bakery = settings.BAKERY
+    hidden = hidden_directories(bakery.data_dir, bakery.logs_dir, bakery.builds_dir, bakery.install_dir)
+    return transient_units(bakery.processes, bakery.data_dir, hidden)
 
 
 @cache

@@ -9,12 +9,10 @@ from django.conf import settings
 from deployments.models import Release, ReleaseState, Runtime
 from deployments.services import host
 from deployments.services.job import Job
-from infrastructure import git
+from infrastructure import disk, git
 from infrastructure.errors import HostProblem
 from infrastructure.runtime import Build
 from infrastructure.runtimes import detect_runtime
-
-LEAST_FREE_BYTES = 256 * 1024 * 1024
 
 
 def fetch(job: Job) -> None:
@@ -28,6 +26,8 @@ def fetch(job: Job) -> None:
             url=snapshot["repository"],
             cache=host.repository_dir(job.deployment.pk),
             allow_file=settings.BAKERY.allow_file_repositories,
+            disk_mb=snapshot.build_limits().disk_mb,
+            units=host.units(),
         )
         if not release.commit_sha:
             commit = repository.fetch(release.ref, job.runner, job.log)
@@ -98,8 +98,8 @@ def _note(release: Release, **facts: str | int | None) -> None:
 
 def _refuse_full_disk() -> None:
     settings.BAKERY.builds_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.BAKERY.builds_dir).free
-    if free < LEAST_FREE_BYTES:
+    if disk.is_short(settings.BAKERY.builds_dir):
+        free = disk.free_bytes(settings.BAKERY.builds_dir)
         raise HostProblem(
             "disk.full",
             f"Only {free // 1_048_576} MiB are free where Bakery builds.",

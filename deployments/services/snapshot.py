@@ -30,11 +30,14 @@ SNAPSHOT_FIELDS = (
     "max_processes",
     "build_memory_mb",
     "build_timeout",
+    "build_disk_mb",
     "probe_timeout",
     "drain_seconds",
     "grace_seconds",
     "watch_seconds",
 )
+# What snapshots have that were taken before Bakery knew the setting.
+LATER_FIELDS = {"build_disk_mb": 4096}
 # Those that decide what a build makes.
 BUILD_FIELDS = ("repository", "base_directory", "build_command", "container_port")
 
@@ -62,7 +65,7 @@ class Snapshot:
     def from_release(cls, release: Release) -> Snapshot:
         data = json.loads(release.snapshot.reveal())
         return cls(
-            settings=data["settings"],
+            settings={**LATER_FIELDS, **data["settings"]},
             build_env={name: Secret(value) for name, value in data["build_env"].items()},
             run_env={name: Secret(value) for name, value in data["run_env"].items()},
             persistent=tuple(data["persistent"]),
@@ -96,7 +99,13 @@ class Snapshot:
         return Limits(self["memory_mb"], self["cpu_percent"], self["max_processes"])
 
     def build_limits(self) -> Limits:
-        return Limits(self["build_memory_mb"], max(100, self["cpu_percent"]), 2048, float(self["build_timeout"]))
+        return Limits(
+            memory_mb=self["build_memory_mb"],
+            cpu_percent=max(100, self["cpu_percent"]),
+            max_processes=2048,
+            timeout=float(self["build_timeout"]),
+            disk_mb=self["build_disk_mb"],
+        )
 
     def artifact_key(self, commit_sha: str, runtime: str) -> str:
         """The same for two releases exactly when a build would make the same thing."""

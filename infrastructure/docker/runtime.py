@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from infrastructure import cgroups
 from infrastructure.confinement import instance_of, uid_for
+from infrastructure.disk import DiskWatch
 from infrastructure.docker import containers
 from infrastructure.docker.build import (
     DEFAULT_PORT,
@@ -75,7 +77,8 @@ class DockerRuntime:
         )
         id_file = image_id_file()
         try:
-            runner.run(plan.command(id_file, build.limits.timeout), log)
+            with DiskWatch("The image's build", (self._root(build.source),)) as watch:
+                runner.run(replace(plan.command(id_file, build.limits.timeout), watch=watch), log)
             image_id = id_file.read_text().strip()
         except TimedOut as late:
             raise Problem(
@@ -266,6 +269,13 @@ class DockerRuntime:
             except docker.errors.NotFound:
                 pass
             self.engine.api.create_volume(volume.name, "local", options, labels=self.engine.labels(deployment_id))
+
+    def _root(self, otherwise: Path) -> Path:
+        """Where the engine keeps what builds write, when it is of this host. It has no limits for single builds, so the
+        free space there is watched."""
+        with translated():
+            root = Path(str(self.engine.api.info().get("DockerRootDir", "")))
+        return root if root.is_absolute() and root.is_dir() else otherwise
 
     def _has_buildkit(self) -> bool:
         """Clients before 23 have it built in; later ones need the plugin buildx (docs.docker.com/build/buildkit)."""

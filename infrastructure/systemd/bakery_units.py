@@ -14,7 +14,7 @@ from string import Template
 TEXTS = Path(__file__).with_name("units")
 TARGET = "bakery.target"
 SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "bakery-logs.service")
-SLICE = "bakery-builds.slice"
+SLICE = "system-bakerybuilds.slice"
 RECOVER = "bakery-update-recover.service"
 GROUP_OF_DOCKER = "docker"
 # What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80.

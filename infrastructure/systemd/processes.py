@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-from infrastructure.confinement import LAUNCHER, launch_argv
+from infrastructure import launcher
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.files import write_atomically
+from infrastructure.launcher import Launcher
 from infrastructure.processes import LaunchFiles, Program
 from infrastructure.runner import Command, Runner
 from infrastructure.runtime import Observation, ProcessState
-from infrastructure.seclusion import first_closed
+from infrastructure.systemd import untrusted
 
 TEMPLATE = Path(__file__).with_name("app.service.template")
-NOTE_OUT_OF_MEMORY = Path(__file__).with_name("note_out_of_memory.py")
-HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -29,10 +29,7 @@ PROPERTIES = (
     "NRestarts",
     "ExecMainStartTimestampMonotonic",
 )
-# What the launcher needs to take the deployment's uid and to read its own files, and to make a mount namespace.
-CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_DAC_READ_SEARCH")
-TO_SECLUDE = "CAP_SYS_ADMIN"
-PYTHON = (Path(sys.executable), Path(sys.base_prefix))
+RELEASE = re.compile(r"^Release=(\d+)$", re.MULTILINE)
 KILL_SECONDS = 5.0  # how long the kernel and systemd may take to be done with a SIGKILL
 EXITED_BY_ITSELF = "1"  # ExecMainCode: CLD_EXITED of waitid(2)
 # (ActiveState, SubState or "") -> what that means; the first row that fits
@@ -45,30 +42,32 @@ STATES = (
 )
 
 
-def unit(program: Program, files: LaunchFiles, writable: tuple[Path, ...], *, secludes: bool, hide_homes: bool) -> str:
-    """``secludes``: the launcher makes a view of the file system of its own (``seclusion.py``)."""
+def unit(program: Program, files: LaunchFiles, runs: Launcher, plan: untrusted.Plan) -> str:
     limits = program.launch.confinement
-    spec, note = files.path(program.name), files.out_of_memory(program.name)
-    note_argv = [sys.executable, "-I", "-S", str(NOTE_OUT_OF_MEMORY), str(note)]
     return Template(TEMPLATE.read_text()).substitute(
         name=program.name,
-        command=_command(launch_argv(spec)),
-        note=_command(note_argv),
+        release=program.launch.release_id,
+        command=_command(runs.argv(files.path(program.name))),
+        note=_command(runs.note_argv(files.out_of_memory(program.name))),
+        mounts=_quoted(str(files.directory)),
         log=_escaped(str(program.log)),
         grace=max(1, program.grace_seconds),
         memory=limits.memory_bytes,
         cpu=limits.cpu_percent,
         tasks=limits.max_processes,
-        writable=" ".join(_quoted(str(path)) for path in writable),
-        capabilities=" ".join((*CAPABILITIES, TO_SECLUDE) if secludes else CAPABILITIES),
-        namespaces="mnt" if secludes else "yes",
-        home="yes" if hide_homes else "read-only",
+        hardening=untrusted.FIXED.read_text().strip(),
+        view=plan.lines(),
     )
 
 
 class SystemdProcesses:
-    def __init__(self, launches: Path, units: Path = Path("/etc/systemd/system")) -> None:
-        self.files = LaunchFiles(launches)
+    """``home`` is a directory of Bakery's own: for the specs that units are started by, and the launcher that does it.
+    ``hidden`` are directories of which a release sees its own parts alone."""
+
+    def __init__(self, home: Path, hidden: Iterable[Path] = (), units: Path = Path("/etc/systemd/system")) -> None:
+        self.home = home
+        self.files = LaunchFiles(home / "launch", passable=True)
+        self.hidden = tuple(hidden)
         self.units = units
 
     def available(self) -> None:
@@ -81,17 +80,15 @@ class SystemdProcesses:
     def start(self, program: Program) -> None:
         self.stop(program.name, program.grace_seconds)
         _make_log(program.log)
+        runs = launcher.installed(self.home / "launcher")
         planned = program.launch.confinement
-        reach = [Path(path).resolve() for path in planned.reach]
-        closed = planned.uid is not None and any(first_closed(path, planned.uid) for path in reach)
+        self.files.directory.mkdir(parents=True, exist_ok=True)
+        plan = untrusted.plan(planned, runs, self.files.directory, self.hidden)
         # The unit is the control group and has a /tmp of its own: the launcher has only the uid to change, and to open
         # what lies in a directory that is closed to that uid.
-        left = replace(planned, cgroup="", reach=planned.reach if closed else ())
+        left = replace(planned, cgroup="", reach=plan.reach)
         self.files.write(replace(program, launch=replace(program.launch, confinement=left)))
-        writable = (self.files.directory, *(path for path in reach if path.is_dir()))
-        # Where one of these lies below a home, hiding homes would hide it as well.
-        hide_homes = not _at_home(LAUNCHER, *PYTHON, self.files.directory, *reach)
-        text = unit(program, self.files, writable, secludes=closed, hide_homes=hide_homes)
+        text = unit(program, self.files, runs, plan)
         write_atomically(self._unit(program.name), text)
         self._systemctl("daemon-reload")
         self._systemctl("enable", "--quiet", "--no-reload", "--", f"{program.name}.service")
@@ -121,13 +118,13 @@ class SystemdProcesses:
         self.files.remove(name)
 
     def observe(self, name: str) -> Observation:
-        spec, seen = self.files.read(name), self._show(name)
-        if seen.get("LoadState") != "loaded" or spec is None:
+        release, seen = self._release(name), self._show(name)
+        if seen.get("LoadState") != "loaded" or release is None:
             return Observation(ProcessState.MISSING)
         ended = seen.get("ExecMainCode") == EXITED_BY_ITSELF and seen.get("SubState") != "running"
         return Observation(
             state=_state(seen),
-            release_id=spec["release_id"],
+            release_id=release,
             exit_code=int(seen["ExecMainStatus"]) if ended else None,
             out_of_memory=seen.get("Result") == "oom-kill" or self.files.out_of_memory(name).exists(),
             restarts=int(seen.get("NRestarts") or 0),
@@ -137,6 +134,14 @@ class SystemdProcesses:
     def log_of(self, name: str) -> Path | None:
         spec = self.files.read(name)
         return Path(spec["log"]) if spec else None
+
+    def _release(self, name: str) -> int | None:
+        """Out of its unit, which everybody may read: who observes need not be root."""
+        try:
+            found = RELEASE.search(self._unit(name).read_text())
+        except FileNotFoundError:
+            return None
+        return int(found[1]) if found else None
 
     def _unit(self, name: str) -> Path:
         return self.units / f"{name}.service"
@@ -170,10 +175,6 @@ def _state(seen: dict[str, str]) -> ProcessState:
         if seen.get("ActiveState") == active and sub in ("", seen.get("SubState")):
             return state
     return ProcessState.STOPPED
-
-
-def _at_home(*paths: Path) -> bool:
-    return any(home in (*path.parents, *path.resolve().parents) for path in paths for home in HOMES)
 
 
 def _escaped(text: str) -> str:

@@ -30,6 +30,7 @@ def runtime() -> Runtime:
         processes="systemd",
         docker_subnet="",
         docker_publish="",
+        install_dir=Path("/opt/bakery"),
     )["bun"]
 
 
@@ -57,9 +58,10 @@ class Inside:
     def available(self) -> None:
         self.runtime.available()
 
-    def build(self, deployment: int, release: int, files: dict[str, str], memory_mb: int = 512) -> str:
+    def build(self, deployment: int, release: int, files: dict[str, str], **limits_of_it: int) -> str:
         place = source(deployment, release, files)
-        limits = Limits(memory_mb=memory_mb, cpu_percent=100, max_processes=128, timeout=60)
+        wanted: dict[str, Any] = {"memory_mb": 512, "cpu_percent": 100, "max_processes": 128, "timeout": 60}
+        limits = Limits(**{**wanted, **limits_of_it})
         plan = Build(deployment, release, place, "", "", "", {}, limits)
         self.runtime.build(plan, Runner(), self.hear)
         return self.heard.decode()

@@ -38,13 +38,26 @@ class Host(Machine):
         return ["--network", "none", "-v", f"{bun}:/usr/local/bin/bun:ro", "-v", f"{CHECKOUT}:/opt/bakery:ro"]
 
     def order(self, what: str, deployment: int, *arguments: int, data: str = "/var/lib/bakery", **named: Any) -> Any:
-        """Something of the runtime, there: see ``inside_systemd.py``."""
-        names = ("release",) if what in ("build", "start", "run_once") else ()
-        request = {"do": what, "deployment": deployment, **dict(zip(names, arguments, strict=True)), **named}
-        argv = ["exec", "-w", "/opt/bakery", "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", f"DATA={data}", self.name]
-        said = json.loads(docker(*argv, "python3", "-m", "tests.host.inside_systemd", json.dumps(request)))
+        said = self.attempt(what, deployment, *arguments, data=data, **named)
         assert "problem" not in said, said
         return said["answer"]
+
+    def attempt(
+        self,
+        what: str,
+        deployment: int,
+        *arguments: int,
+        data: str = "/var/lib/bakery",
+        user: str = "root",
+        **named: Any,
+    ) -> dict[str, Any]:
+        """Something of the runtime, there, and how it ended: see ``inside_systemd.py``."""
+        names = ("release",) if what in ("build", "start", "run_once") else ()
+        request = {"do": what, "deployment": deployment, **dict(zip(names, arguments, strict=True)), **named}
+        options = ["-u", user, "-w", "/opt/bakery", "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", f"DATA={data}"]
+        argv = ["python3", "-m", "tests.host.inside_systemd", json.dumps(request)]
+        said: dict[str, Any] = json.loads(docker("exec", *options, self.name, *argv))
+        return said
 
     def serve(self, deployment: int, program: str = "", **named: Any) -> dict[str, str]:
         """Build release 1, start it and return what it answers."""
@@ -98,7 +111,7 @@ def test_a_release_is_a_unit_that_answers_and_writes_its_log(host: Host) -> None
 def test_an_app_has_its_own_uid_and_gets_at_nothing_of_bakerys_nor_of_others(host: Host) -> None:
     host.order("build", 77, 1, files={"package.json": PACKAGE, "server.ts": "private"})
     attempts = {
-        "bakery": 'fs.readdirSync("/var/lib/bakery/supervisor/launch")',
+        "bakery": 'fs.readdirSync("/var/lib/bakery/systemd/launch")',
         "logs": 'fs.readdirSync("/var/lib/bakery/logs/processes")',
         "other": 'fs.readFileSync("/var/lib/bakery/builds/77/1/server.ts")',
         "etc": 'fs.writeFileSync("/etc/evil", "x")',
@@ -128,6 +141,22 @@ def test_a_data_directory_that_is_closed_to_others_serves_as_well(host: Host) ->
     found = host.serve(3, data="/root/a b $x 5%/data")
     assert found["PWD"] == "/root/a b $x 5%/data/builds/3/1"
     host.order("stop", 3, data="/root/a b $x 5%/data")
+
+
+def test_a_unit_needs_nothing_of_the_checkout_that_made_it(host: Host) -> None:
+    host.serve(10)
+    text = host.says("systemctl", "cat", "bakery-deployment-10-blue.service")
+    assert [line for line in text.splitlines() if "/opt/bakery" in line] == ["TemporaryFileSystem=/opt/bakery:ro"]
+    host.do("systemctl", "restart", "bakery-deployment-10-blue.service")
+    assert host.ask()["PORT"] == str(PORT)
+    host.order("stop", 10)
+
+
+def test_who_is_not_root_sees_whether_it_runs(host: Host) -> None:
+    host.serve(11)
+    assert host.attempt("observe", 11, user="nobody")["answer"] == host.observe(11)
+    host.order("stop", 11)
+    assert host.attempt("observe", 11, user="nobody")["answer"]["state"] == "missing"
 
 
 def test_one_that_fills_its_memory_is_seen_to_have_run_out_of_it(host: Host) -> None:

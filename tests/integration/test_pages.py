@@ -28,6 +28,7 @@ NEW = {
     "cpu_percent": "100",
     "max_processes": "256",
     "build_memory_mb": "2048",
+    "build_disk_mb": "4096",
     "build_timeout": "900",
     "probe_timeout": "60",
     "drain_seconds": "30",

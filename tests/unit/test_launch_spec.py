@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.confinement import FIRST_UID, Confinement, Launch, confined, instance_of, launch_argv
+from infrastructure.launcher import OF_CHECKOUT
 from infrastructure.processes import LaunchFiles, Program
 from infrastructure.runner import Command, Runner
 from infrastructure.supervisor.processes import configuration
+from infrastructure.systemd import untrusted
 from infrastructure.systemd.processes import unit
 
+PLAN = untrusted.Plan((("InaccessiblePaths", "-/run/docker.sock"),), ())
 TEXTS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=80)
 
 
@@ -61,8 +64,7 @@ def test_supervisords_file_names_the_spec_and_nothing_of_the_user() -> None:
 
 
 def test_a_unit_is_hardened_limited_and_holds_nothing_secret() -> None:
-    files, writable = LaunchFiles(Path("/data/5%/$x")), (Path("/var/lib/bakery/builds/1/2"),)
-    text = unit(program("/var/log/bakery/release-2.log"), files, writable, secludes=False, hide_homes=True)
+    text = unit(program("/var/log/bakery/release-2.log"), LaunchFiles(Path("/data/5%/$x")), OF_CHECKOUT, PLAN)
     for line in (
         "MemoryMax=536870912",
         "CPUQuota=150%",
@@ -70,10 +72,10 @@ def test_a_unit_is_hardened_limited_and_holds_nothing_secret() -> None:
         "TimeoutStopSec=7",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
-        "ProtectHome=yes",
+        "InaccessiblePaths=-/run/docker.sock",
+        "Release=2",
         "PrivateTmp=yes",
         "StandardOutput=append:/var/log/bakery/release-2.log",
-        'ReadWritePaths="/var/lib/bakery/builds/1/2"',
     ):
         assert f"\n{line}\n" in text
     assert '"/data/5%%/$x/bakery-deployment-1-blue.json"' in text
@@ -83,8 +85,7 @@ def test_a_unit_is_hardened_limited_and_holds_nothing_secret() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path) -> None:
     file = tmp_path / "bakery-deployment-1-blue.service"
-    writable = (Path("/var/lib/bakery/1"),)
     files = LaunchFiles(Path("/data/5%/$x"))
-    file.write_text(unit(program("/var/log/x.log"), files, writable, secludes=True, hide_homes=False))
+    file.write_text(unit(program("/var/log/x.log"), files, OF_CHECKOUT, PLAN))
     verify = Command(argv=("systemd-analyze", "verify", "--", str(file)))
     assert Runner().run(verify, check=False).output == ""
