@@ -67,21 +67,27 @@ class DiskWatch:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self.limit_mb and kind is None:
+            self.measure()
+            self._refuse_size()
 
     def __call__(self) -> None:
         """Raises ``Problem`` when it is to end."""
-        if self.limit_mb and self._used > self.limit_mb * MEBIBYTE:
-            raise Problem(
-                LIMIT,
-                f"{self.what} wrote more than the {self.limit_mb} MiB that it may, and was ended.",
-                "Make it need less, or raise the disk limit of a build in the settings.",
-            )
+        self._refuse_size()
         if is_short(self.directories[0]):
             raise Problem(
                 LIMIT,
                 f"{self.what} was ended as the host's disk was running full: "
                 f"{free_bytes(self.directories[0]) // MEBIBYTE} MiB were left.",
                 "Make room on the host, or make it need less. Then deploy again.",
+            )
+
+    def _refuse_size(self) -> None:
+        if self.limit_mb and self._used > self.limit_mb * MEBIBYTE:
+            raise Problem(
+                LIMIT,
+                f"{self.what} wrote more than the {self.limit_mb} MiB that it may, and was ended.",
+                "Make it need less, or raise the disk limit of a build in the settings.",
             )
 
     def measure(self) -> None:

@@ -269,6 +269,24 @@ def test_a_build_that_takes_too_long_is_ended(house: House) -> None:
     assert caught.value.id == "build.timed-out"
 
 
+@pytest.mark.parametrize("where", ["", "$HOME/"])
+def test_a_build_that_fills_the_disk_is_ended_in_words(house: House, where: str) -> None:
+    fill = f"for i in $(seq 400); do head -c 1000000 /dev/zero > {where}$i; done; sleep 600"
+    source = house.source(1, **{"package.json": package(start="x", build="sh fill.sh"), "fill.sh": fill})
+    with pytest.raises(Problem) as caught:
+        house.build(source, limits=Limits(512, 100, 128, timeout=60, disk_mb=60))
+    assert caught.value.id == "build.disk-limit"
+    assert "60 MiB" in caught.value.message
+
+
+def test_one_file_does_not_grow_over_the_disk_limit(house: House) -> None:
+    source = house.source(1, **{"package.json": package(start="x", build="sh fill.sh"), "fill.sh": "cat /dev/zero > x"})
+    with pytest.raises(Problem) as caught:
+        house.build(source, limits=Limits(512, 100, 128, timeout=60, disk_mb=60))
+    assert caught.value.id == "build.disk-limit"
+    assert (source / "x").stat().st_size <= 60 * 1024 * 1024
+
+
 def test_a_build_is_cancelled(house: House) -> None:
     source = house.source(1, **{"package.json": package(start="x", build="sleep 600")})
     began = time.monotonic()

@@ -228,3 +228,30 @@ def test_a_base_directory_is_found_and_one_that_leads_out_is_refused(
         with pytest.raises(Problem) as caught:
             base_directory(source, bad)
         assert caught.value.id == "git.no-such-directory"
+
+
+def test_a_repository_that_is_larger_than_its_disk_limit_is_not_kept(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    for number in range(8):
+        (origin.path / f"noise{number}").write_bytes(os.urandom(4 * 1024 * 1024))
+    origin.commit("Noise")
+    repository.disk_mb = 8
+    with pytest.raises(Problem) as caught:
+        repository.fetch("main", Runner())
+    assert caught.value.id == "build.disk-limit"
+    assert "clone" in caught.value.message
+    assert not repository.cache.exists()
+
+
+def test_a_checkout_that_is_larger_than_the_disk_limit_is_ended(
+    origin: Origin, repository: Repository, tmp_path: Path
+) -> None:
+    origin.commit(
+        "Zeroes, which are small while they are packed", **{f"zeroes{number}": "0" * 3_000_000 for number in range(9)}
+    )
+    commit = repository.fetch("main", Runner())
+    repository.disk_mb = 8
+    with pytest.raises(Problem) as caught:
+        repository.check_out(commit.sha, tmp_path / "builds" / str(NUMBER) / "1", Runner())
+    assert caught.value.id == "build.disk-limit"
