@@ -92,12 +92,12 @@ class DiskWatch:
 
     def measure(self) -> None:
         """Now: what a command has left behind that was ended between two looks."""
-        self._used = disk_usage(self.directories, self._stop.is_set, otherwise=self._used)
+        self._used = disk_usage(self.directories, otherwise=self._used)
 
     def _measure(self) -> None:
         while not self._stop.is_set():
             started = time.monotonic()
-            self.measure()
+            self._used = disk_usage(self.directories, self._stop.is_set, otherwise=self._used)
             self._stop.wait(max(EVERY_SECONDS, SHARE_OF_TIME * (time.monotonic() - started)))
 
 
