@@ -30,7 +30,7 @@ def plan_instance() -> Options:
     place = layout.Layout(layout.CHECKOUT, data)
     data.mkdir(parents=True, exist_ok=True)
     options = Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
-    old = {**OWN_SETTINGS, **_ranges(), **environment_file.read(place.environment_file)}
+    old = {**OWN_SETTINGS, **reserve_ranges(), **environment_file.read(place.environment_file)}
     values = environment_file.plan(place, options, programs.find(place), old)
     environment_file.write(place.environment_file, values)
     for name in [name for name in os.environ if name.startswith("BAKERY_") and name != DATA_DIR]:
@@ -43,7 +43,7 @@ def plan_instance() -> Options:
     return options
 
 
-def _ranges() -> dict[str, str]:
+def reserve_ranges() -> dict[str, str]:
     """Ports and container addresses that no other test session has: the lock lasts as long as this process."""
     for number in range(50):
         lock = (Path(tempfile.gettempdir()) / f"bakery-test-ranges-{number}.lock").open("w")

@@ -41,6 +41,27 @@ def deploy(deployment: Deployment, *, by: User | None, ref: str = "") -> Task:
         return _queue(locked, TaskKind.DEPLOY, by, release)
 
 
+def deploy_again(earlier: Release, *, by: User | None) -> Task:
+    """Deploy the commit of ``earlier`` with the configuration that it had, as a release of its own. A rollback would
+    need what was built for it."""
+    with transaction.atomic():
+        locked = _lock(earlier.deployment)
+        _supersede_queued(locked)
+        release = Release.objects.create(
+            deployment=locked,
+            number=locked.next_release_number,
+            ref=earlier.ref,
+            commit_sha=earlier.commit_sha,
+            commit_subject=earlier.commit_subject,
+            commit_author=earlier.commit_author,
+            snapshot=earlier.snapshot,
+            created_by=by,
+        )
+        locked.next_release_number += 1
+        locked.save(update_fields=["next_release_number"])
+        return _queue(locked, TaskKind.DEPLOY, by, release)
+
+
 def rollback(deployment: Deployment, *, by: User | None, to: Release | None = None) -> Task:
     """Make a retained release live again, with its configuration; the one that served before by default."""
     with transaction.atomic():

@@ -47,7 +47,7 @@ def create_deployment(
                 deployment.save()
         except IntegrityError:  # somebody else took the name just now
             raise ValidationError({"name": "Deployment with this Name already exists."}) from None
-        _reserve_slots(deployment)
+        reserve_slots(deployment)
         deployment.domains.create(hostname=Hostname(f"{name}.{django_settings.BAKERY.apps_domain}"), generated=True)
         _set_persistent(deployment, persistent)
         if env:
@@ -98,7 +98,7 @@ def _set_persistent(deployment: Deployment, paths: Iterable[str]) -> None:
         deployment.persistent_directories.get_or_create(path=path)
 
 
-def _reserve_slots(deployment: Deployment) -> None:
+def reserve_slots(deployment: Deployment) -> None:
     """Two ports of the range that no deployment has and that nobody on the host listens on."""
     first, last = django_settings.BAKERY.port_range
     network = ipaddress.ip_network(django_settings.BAKERY.docker_subnet)
