@@ -54,6 +54,7 @@ class Environment:
     bun_binary: str
     docker_subnet: str
     docker_publish: str  # "bridge" (fixed address per slot) or "loopback" (published port)
+    build_cache_mb: int  # what image builds may leave behind in the Docker engine
     allow_file_repositories: bool
     lease_seconds: int
     debug: bool
@@ -111,6 +112,7 @@ def read_environment() -> Environment:
         bun_binary=reader.text("BAKERY_BUN", "bun"),
         docker_subnet=reader.text("BAKERY_DOCKER_SUBNET", "10.207.0.0/16"),
         docker_publish=reader.choice("BAKERY_DOCKER_PUBLISH", ("bridge", "loopback")),
+        build_cache_mb=reader.number("BAKERY_BUILD_CACHE_MB", 4096),
         allow_file_repositories=reader.flag("BAKERY_ALLOW_FILE_REPOSITORIES"),
         lease_seconds=reader.number("BAKERY_LEASE_SECONDS", 15),
         debug=reader.flag("BAKERY_DEBUG"),

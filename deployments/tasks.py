@@ -21,3 +21,11 @@ def reap() -> None:
 
     do()
     misrouted()
+
+
+@shared_task(name="deployments.tasks.trim_build_cache")
+def trim_build_cache() -> None:
+    """Keep what builds left behind under its budget. In the workers that build: they have loaded Docker's SDK."""
+    from deployments.services.build_cache import trim
+
+    trim()

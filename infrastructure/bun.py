@@ -140,6 +140,9 @@ class BunRuntime:
             self.stop(deployment_id, slot, 1)
         remove_tree(self.builds / str(deployment_id))
 
+    def tidy(self, budget_bytes: int) -> int:
+        return 0  # a deployment's download cache goes with the deployment
+
     def _app_command(self, app: App, argv: tuple[str, ...], what: str) -> Command:
         if not self.has_artifact(app.artifact):
             raise Problem("release.no-artifact", "What was built for this release is no longer there.", "Deploy again.")

@@ -127,3 +127,6 @@ class Runtime(Protocol):
 
     def remove_deployment(self, deployment_id: int) -> None:
         """Take away everything that was made for it: processes, containers, images, users' directories, files."""
+
+    def tidy(self, budget_bytes: int) -> int:
+        """Let go of what builds left behind beyond ``budget_bytes``, the oldest first; returns the bytes freed."""

@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis, Docker, and Bakery's own processes, each asked itself."""
+"""PostgreSQL, Redis, and Bakery's own processes, each asked itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from bakery import health, heartbeat
-from bakery.doctor.finding import Finding, ok, warning, wrong
+from bakery.doctor.docker import docker_findings
+from bakery.doctor.finding import Finding, ok, wrong
 from infrastructure.errors import Problem
 
 START = "Start Bakery: infrastructure/scripts/quickstart.sh, or systemctl start bakery.target."
@@ -22,7 +23,7 @@ UNITS = {
 
 def service_findings() -> list[Finding]:
     database = _database()
-    findings = [database, *(_tables() if database.verdict == "ok" else []), _redis(), _docker()]
+    findings = [database, *(_tables() if database.verdict == "ok" else []), _redis(), *docker_findings(settings.BAKERY)]
     for name, part in health.check_all().items():
         if name in ("database", "redis"):
             continue  # said above, with their versions
@@ -74,19 +75,3 @@ def _redis() -> Finding:
     except (redis.RedisError, OSError) as error:
         return wrong("Redis", str(error), f"Check REDIS_URL. {START}")
     return ok("Redis", "answers", str(info.get("redis_version", "")))
-
-
-def _docker() -> Finding:
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        client = docker.from_env(timeout=5)
-        version = str(client.version().get("Version", ""))
-    except (DockerException, OSError):
-        return warning(
-            "Docker",
-            "no engine can be reached: repositories with a Dockerfile cannot be deployed, all others can",
-            "apt-get install docker.io, and add Bakery's account to the group docker.",
-        )
-    return ok("Docker", "the engine answers", version)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from infrastructure.errors import Problem
-from infrastructure.runner import Command
+from infrastructure.runner import Command, Runner
 from infrastructure.runtime import Limits
 from infrastructure.secret import Secret
 
 DOCKERFILE = "Dockerfile"
 LARGEST_DOCKERFILE = 1024 * 1024
 DEFAULT_PORT = 3000
+LAST_WITHOUT_PLUGIN = 23
 CPU_PERIOD = 100_000  # microseconds
 ARGUMENT = re.compile(r"^[ \t]*ARG[ \t]+(.+)$", re.IGNORECASE | re.MULTILINE)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -43,12 +44,13 @@ class ImageBuild:
     limits: Limits
     buildkit: bool
     cgroup_parent: str = ""
+    client: str = "docker"
 
-    def command(self, image_id_file: Path, timeout: float) -> Command:
+    def command(self, timeout: float) -> Command:
         arguments = declared_arguments(read_dockerfile(self.directory))
         given = {name: value for name, value in self.env.items() if name in arguments and not is_clients_own(name)}
-        argv = ["docker", "build", "--file", str(self.directory / DOCKERFILE), "--tag", self.tag]
-        argv += ["--iidfile", str(image_id_file), "--force-rm"]
+        # Not --iidfile: with the image store of containerd it names what the engine does not know by that name.
+        argv = [self.client, "build", "--file", str(self.directory / DOCKERFILE), "--tag", self.tag, "--force-rm"]
         argv += [part for label in self.labels.items() for part in ("--label", "=".join(label))]
         argv += [part for name in sorted(given) for part in ("--build-arg", name)]  # the value comes from env
         if self.cgroup_parent:
@@ -62,7 +64,13 @@ class ImageBuild:
         argv += ["--", str(self.directory)]
         return Command(
             argv=tuple(argv),
-            env={**given, **client_environment(), "DOCKER_BUILDKIT": "1" if self.buildkit else "0"},
+            env={
+                **given,
+                **client_environment(),
+                "DOCKER_BUILDKIT": "1" if self.buildkit else "0",
+                # With them an image would be a list of one image and a statement about it, under another id.
+                "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+            },
             timeout=timeout,
         )
 
@@ -72,6 +80,18 @@ def client_environment() -> dict[str, str]:
     names = ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
     passed = {name: os.environ[name] for name in names if name in os.environ}
     return {**passed, "HOME": str(Path.home()), "DOCKER_CLI_HINTS": "false"}
+
+
+@lru_cache(maxsize=4)
+def has_buildkit(client: str, _changed_at: float) -> bool:
+    """Clients before 23 have it built in; later ones need the plugin buildx (docs.docker.com/build/buildkit). Asked
+    once of each client that is installed: two programs are started for it."""
+    said = Runner().run(Command(argv=(client, "--version"), env=client_environment())).output
+    major = re.search(r"version (\d+)", said)
+    if major and int(major[1]) < LAST_WITHOUT_PLUGIN:
+        return True
+    plugin = Command(argv=(client, "buildx", "version"), env=client_environment())
+    return Runner().run(plugin, check=False).exit_code == 0
 
 
 def read_dockerfile(directory: Path) -> str:
@@ -103,11 +123,6 @@ def is_clients_own(name: str) -> bool:
 def withheld(env: Mapping[str, Secret], directory: Path) -> list[str]:
     """Variables that the Dockerfile asks for and does not get."""
     return sorted(name for name in declared_arguments(read_dockerfile(directory)) & set(env) if is_clients_own(name))
-
-
-def image_id_file() -> Path:
-    """A name for the file into which the client writes the image's id; it must not exist yet."""
-    return Path(tempfile.mkdtemp(prefix="bakery-image-")) / "id"
 
 
 def exposed_port(config: Mapping[str, object]) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NETWORK = "bakery"
 SECONDS = 60
+OLDEST_API, OLDEST_ENGINE = "1.41", "20.10"
 DEPLOYMENT, RELEASE, SLOT, INSTANCE = "bakery.deployment", "bakery.release", "bakery.slot", "bakery.instance"
 
 
@@ -36,6 +37,22 @@ def translated() -> Iterator[None]:
         ) from error
 
 
+def negotiated(engine: str, sdk: str) -> str:
+    """The API version to speak: the newest that both know. An engine may have given up what the SDK knows best; it then
+    refuses with a message that says so, as it does for any client that is too old for it."""
+    if _number(engine) < _number(OLDEST_API):
+        raise HostProblem(
+            "docker.too-old",
+            f"This host's Docker engine speaks API {engine}; Bakery needs {OLDEST_API} (Docker {OLDEST_ENGINE}).",
+            "Upgrade Docker, or choose the Bun runtime in the settings.",
+        )
+    return min(engine, sdk, key=_number)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
 def _last(error: BaseException) -> str:
     """The innermost reason: requests wraps “No such file or directory” four times."""
     text = str(error)
@@ -55,10 +72,15 @@ class Engine:
     def api(self) -> docker.APIClient:
         if not hasattr(self._local, "api"):
             import docker
+            from docker.constants import DEFAULT_DOCKER_API_VERSION
             from docker.utils import kwargs_from_env
 
             with translated():
-                self._local.api = docker.APIClient(version="auto", timeout=SECONDS, **kwargs_from_env())
+                first = docker.APIClient(version=OLDEST_API, timeout=SECONDS, **kwargs_from_env())
+                spoken = first.version(api_version=False)["ApiVersion"]
+                version = negotiated(str(spoken), DEFAULT_DOCKER_API_VERSION)
+                self._local.api = docker.APIClient(version=version, timeout=SECONDS, **kwargs_from_env())
+                first.close()
         client: docker.APIClient = self._local.api
         return client
 
@@ -86,7 +108,7 @@ class Engine:
                 found: dict[str, Any] = self.api.inspect_container(name)
             except docker.errors.NotFound:
                 return None
-        if (found["Config"]["Labels"] or {}).get(INSTANCE) != self.instance:
+        if (found["Config"].get("Labels") or {}).get(INSTANCE) != self.instance:
             raise HostProblem(
                 "docker.name-taken",
                 f"A container named {name} is there that this Bakery did not make.",

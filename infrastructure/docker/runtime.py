@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from infrastructure.docker.build import (
     ImageBuild,
     client_environment,
     exposed_port,
-    image_id_file,
+    has_buildkit,
     read_dockerfile,
     withheld,
 )
 from infrastructure.docker.engine import INSTANCE, RELEASE, Engine, translated
+from infrastructure.docker.leftovers import Leftovers
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.git import base_directory
-from infrastructure.runner import Command, CommandFailed, LogSink, Runner, TimedOut
+from infrastructure.runner import SAFE_PATH, Command, CommandFailed, LogSink, Runner, TimedOut
 from infrastructure.runtime import App, Build, Built, Limits, Observation, ProcessState
 from infrastructure.trees import make_owned
 
@@ -45,18 +47,15 @@ KILLED = re.compile(r"(exit code:? 137|non-zero code: 137)")
 class DockerRuntime:
     """``publish``: "bridge" reaches containers at their slot's fixed address, "loopback" at a published port."""
 
-    def __init__(self, *, data_dir: Path, subnet: str, publish: str) -> None:
+    def __init__(self, *, data_dir: Path, subnet: str, publish: str, client: str = "docker") -> None:
         self.persistent = data_dir / "persistent"
         self.publish = publish
+        self.client = client
+        self.leftovers = Leftovers(data_dir / "docker-leftovers.json")
         self.engine = Engine(instance_of(data_dir), subnet)
 
     def available(self) -> None:
-        if shutil.which("docker") is None:
-            raise HostProblem(
-                "docker.unavailable",
-                "Docker is not installed on this host.",
-                "Install it, or choose the Bun runtime in the settings.",
-            )
+        self._client()
         self.engine.ping()
 
     def build(self, build: Build, runner: Runner, log: LogSink) -> Built:
@@ -65,6 +64,9 @@ class DockerRuntime:
         read_dockerfile(directory)
         for name in withheld(build.env, directory):
             log(f"{name} is no build argument that Bakery can give; write it into the Dockerfile.\n".encode())
+        client = self._client()
+        with translated():
+            about: dict[str, Any] = self.engine.api.info()
         group = f"{self.engine.instance}-image-{build.release_id}"
         plan = ImageBuild(
             directory=directory,
@@ -72,14 +74,21 @@ class DockerRuntime:
             labels=self.engine.labels(build.deployment_id, build.release_id),
             env=build.env,
             limits=build.limits,
-            buildkit=self._has_buildkit(),
-            cgroup_parent=self._group_for(group, build.limits),
+            buildkit=has_buildkit(str(client), client.stat().st_mtime),
+            cgroup_parent=_group_for(group, build.limits, about),
+            client=str(client),
         )
-        id_file = image_id_file()
         try:
-            with DiskWatch("The image's build", (self._root(build.source),)) as watch:
-                runner.run(replace(plan.command(id_file, build.limits.timeout), watch=watch), log)
-            image_id = id_file.read_text().strip()
+            with (
+                self.leftovers.of_build(self.engine, buildkit=plan.buildkit) as hear,
+                DiskWatch("The image's build", (_root(about, build.source),)) as watch,
+            ):
+
+                def both(data: bytes) -> None:
+                    hear(data)
+                    log(data)
+
+                runner.run(replace(plan.command(build.limits.timeout), watch=watch), both)
         except TimedOut as late:
             raise Problem(
                 "build.timed-out",
@@ -89,10 +98,12 @@ class DockerRuntime:
         except CommandFailed as failure:
             raise _explain(failure, build.limits, ran_out=cgroups.oom_kills(group) > 0) from failure
         finally:
-            shutil.rmtree(id_file.parent, ignore_errors=True)
             cgroups.end(group)
-        image = self.engine.image(image_id) or {}
-        return Built(artifact=image_id, container_port=build.container_port or exposed_port(image.get("Config") or {}))
+        image = self.engine.image(plan.tag)
+        if image is None:
+            raise HostProblem("docker.image-gone", f"The image {plan.tag} vanished once it was built.", "Deploy again.")
+        port = build.container_port or exposed_port(image.get("Config") or {})
+        return Built(artifact=image["Id"], container_port=port)
 
     def has_artifact(self, artifact: str) -> bool:
         return self.engine.image(artifact) is not None
@@ -148,7 +159,7 @@ class DockerRuntime:
         if found is None:
             return Observation(ProcessState.MISSING)
         state: dict[str, Any] = found["State"]
-        release = found["Config"]["Labels"].get(RELEASE)
+        release = (found["Config"].get("Labels") or {}).get(RELEASE)
         never_started = state["Status"] == "created" and state["Error"]
         return Observation(
             state=ProcessState.EXITED if never_started else STATES.get(state["Status"], ProcessState.EXITED),
@@ -165,7 +176,7 @@ class DockerRuntime:
         try:
             self._create(app, name, command, in_slot=False)
             attach = Command(
-                argv=("docker", "start", "--attach", "--", name),
+                argv=(str(self._client()), "start", "--attach", "--", name),
                 env=client_environment(),
                 timeout=app.limits.timeout or ONCE_SECONDS,
             )
@@ -194,6 +205,9 @@ class DockerRuntime:
                 self.engine.api.remove_volume(volume["Name"])
             for image in self.engine.api.images(filters=filters):
                 self.engine.api.remove_image(image["Id"], force=True)
+
+    def tidy(self, budget_bytes: int) -> int:
+        return self.leftovers.trim(self.engine, budget_bytes)
 
     def _create(self, app: App, name: str, command: str, *, in_slot: bool) -> None:
         image = self.engine.image(app.artifact)
@@ -270,28 +284,30 @@ class DockerRuntime:
                 pass
             self.engine.api.create_volume(volume.name, "local", options, labels=self.engine.labels(deployment_id))
 
-    def _root(self, otherwise: Path) -> Path:
-        """Where the engine keeps what builds write, when it is of this host. It has no limits for single builds, so the
-        free space there is watched."""
-        with translated():
-            root = Path(str(self.engine.api.info().get("DockerRootDir", "")))
-        return root if root.is_absolute() and root.is_dir() else otherwise
+    def _client(self) -> Path:
+        found = shutil.which(self.client, path=SAFE_PATH)
+        if found is None:
+            raise HostProblem(
+                "docker.unavailable",
+                "Docker is not installed on this host.",
+                "Install it, or choose the Bun runtime in the settings.",
+            )
+        return Path(found)
 
-    def _has_buildkit(self) -> bool:
-        """Clients before 23 have it built in; later ones need the plugin buildx (docs.docker.com/build/buildkit)."""
-        ask = Command(argv=("docker", "version", "--format", "{{.Client.Version}}"), env=client_environment())
-        if int(Runner().run(ask).output.strip().partition(".")[0] or 0) < 23:
-            return True
-        plugin = Command(argv=("docker", "buildx", "version"), env=client_environment())
-        return Runner().run(plugin, check=False).exit_code == 0
 
-    def _group_for(self, group: str, limits: Limits) -> str:
-        """A control group with the build's limits, for which BuildKit has no options; "": the engine takes none."""
-        with translated():
-            if self.engine.api.info().get("CgroupDriver") != "cgroupfs":
-                return ""
-        made = cgroups.create(group, limits.memory_mb * 1024 * 1024, limits.cpu_percent, limits.max_processes)
-        return f"/{cgroups.OURS}/{group}" if made else ""
+def _group_for(group: str, limits: Limits, engine: Mapping[str, Any]) -> str:
+    """A control group with the build's limits, for which BuildKit has no options; "": the engine takes none."""
+    if engine.get("CgroupDriver") != "cgroupfs":
+        return ""
+    made = cgroups.create(group, limits.memory_mb * 1024 * 1024, limits.cpu_percent, limits.max_processes)
+    return f"/{cgroups.OURS}/{group}" if made else ""
+
+
+def _root(engine: Mapping[str, Any], otherwise: Path) -> Path:
+    """Where the engine keeps what builds write, when it is of this host. It has no limits for single builds, so the free
+    space there is watched."""
+    root = Path(str(engine.get("DockerRootDir", "")))
+    return root if root.is_absolute() and root.is_dir() else otherwise
 
 
 def _explain(failure: CommandFailed, limits: Limits, *, ran_out: bool) -> Problem:
