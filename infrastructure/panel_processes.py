@@ -6,13 +6,15 @@ On a server they are units of systemd, on a quickstart programs of its superviso
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Protocol
 
 from infrastructure.errors import HostProblem
-from infrastructure.runner import Command, Runner
+from infrastructure.runner import Runner
 from infrastructure.supervisor.rpc import ALREADY_STARTED, BAD_NAME, NOT_RUNNING, Supervisor
+from infrastructure.systemd.bakery_units import TARGET
+from infrastructure.update.services import Services, own_services
 
-UNITS = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "bakery-logs.service")
 PROGRAMS = ("web", "background")
 STOP_SECONDS = 120.0
 
@@ -27,28 +29,20 @@ class PanelProcesses(Protocol):
 
 
 class UnderSystemd:
-    how_to_start = "systemctl start bakery.target"
+    how_to_start = f"systemctl start {TARGET}"
 
-    def __init__(self) -> None:
-        self._stopped: tuple[str, ...] = ()
+    def __init__(self, units: Path = Path("/etc/systemd/system")) -> None:
+        self.units = units
+        self.services = Services(units, Runner())
 
     def stop(self) -> bool:
-        self._stopped = tuple(unit for unit in UNITS if self._is_there(unit))
-        if self._stopped:
-            self._systemctl("stop", "--", *self._stopped)
-        return bool(self._stopped)
+        if not own_services(self.units):
+            return False
+        self.services.pause()
+        return True
 
     def start(self) -> None:
-        self._systemctl("start", "--", *self._stopped)
-
-    def _is_there(self, unit: str) -> bool:
-        show = Command(argv=("systemctl", "show", "--property=LoadState", "--value", "--", unit))
-        result = Runner().run(show, check=False)
-        return result.exit_code == 0 and result.output.strip() == "loaded"
-
-    @staticmethod
-    def _systemctl(*arguments: str) -> None:
-        Runner().run(Command(argv=("systemctl", *arguments), timeout=STOP_SECONDS))
+        self.services.start()
 
 
 class UnderSupervisord:

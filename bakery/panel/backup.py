@@ -14,9 +14,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from accounts.models import User
-from bakery.environment import ROOT
 from bakery.panel.contents import About, in_words, pack
 from bakery.panel.host_settings import moving_settings
+from bakery.version import current
 from deployments.models import Deployment, LogChunk, PersistentDirectory
 from infrastructure import postgres
 from infrastructure.errors import HostProblem
@@ -58,7 +58,7 @@ def about_this_panel(*, with_logs: bool) -> About:
         created_at=timezone.now().isoformat(timespec="seconds"),
         base_url=bakery.base_url,
         apps_domain=bakery.apps_domain,
-        version=_version(),
+        version=current().sha,
         schema=sorted(".".join(name) for name in MigrationRecorder(connection).applied_migrations()),
         deployments=list(Deployment.objects.filter(deleting=False).order_by("name").values_list("name", flat=True)),
         persistent=[f"{found.deployment.name}: {found.path}" for found in directories],
@@ -84,11 +84,3 @@ def workshop() -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _version() -> str:
-    """What the installer wrote beside the code; "" in a checkout."""
-    try:
-        return (ROOT / "VERSION").read_text().strip()
-    except OSError:
-        return ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
 
 from bakery.environment import env_file
+from infrastructure import dotenv
 from infrastructure.errors import HostProblem
 from infrastructure.files import sync_directory
 
@@ -43,19 +43,11 @@ class SettingsFile:
         self.path = path.resolve()  # a release's .env is a link to the one that all share
         self.text = self.path.read_text()
 
-    def value(self, name: str) -> str | None:
-        found = _line(name).findall(self.text)
-        return found[-1].strip().strip("\"'") if found else None
+    def has(self, name: str) -> bool:
+        return bool(dotenv.read(self.path).get(name))
 
     def write(self, values: Mapping[str, str]) -> None:
-        text = self.text
-        for name, value in values.items():
-            if "\n" in value:
-                raise ValueError(f"{name} has more than one line.")
-            text, count = _line(name).subn(lambda _: f"{name}={value}", text)  # noqa: B023 - called at once
-            if not count:
-                text = text.rstrip("\n") + f"\n{name}={value}\n"
-        self._replace(text)
+        self._replace(dotenv.edited(self.text, dict(values)))
 
     def put_back(self) -> None:
         self._replace(self.text)
@@ -75,10 +67,6 @@ class SettingsFile:
         sync_directory(self.path.parent)
 
 
-def _line(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^[ \t]*(?:export[ \t]+)?{re.escape(name)}[ \t]*=(.*)$", re.MULTILINE)
-
-
 def settings_file() -> SettingsFile:
     """The file that this Bakery is configured by, seen to be the one from which the keys come."""
     path = env_file()
@@ -91,7 +79,7 @@ def settings_file() -> SettingsFile:
     if not os.access(path, os.W_OK):
         raise HostProblem("restore.not-allowed", f"{path} cannot be written by this user.", "Run this as root.")
     found = SettingsFile(path)
-    if found.value(KEY) is None:
+    if not found.has(KEY):
         raise HostProblem(
             "restore.key-elsewhere",
             f"{KEY} is not set in {path} but in the process environment or as {KEY}_FILE, out of reach from here.",

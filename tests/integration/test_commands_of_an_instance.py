@@ -18,6 +18,7 @@ from tests.integration.waiting import until
 pytestmark = pytest.mark.slow
 
 OURS = {
+    "backup_panel",
     "cancel",
     "create_admin",
     "create_deployment",
@@ -28,6 +29,7 @@ OURS = {
     "list_users",
     "logs",
     "restart",
+    "restore_panel",
     "rollback",
     "rotate_encryption_key",
     "set_role",

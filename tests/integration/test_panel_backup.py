@@ -17,7 +17,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from infrastructure.quickstart import environment_file, layout
+from infrastructure import dotenv
+from infrastructure.quickstart import layout
 from infrastructure.quickstart.options import Options
 from tests.instance import EMAIL, PASSWORD, Instance, clean_environment
 from tests.integration.apps import AppRepository, healthy
@@ -37,7 +38,7 @@ def fresh() -> Iterator[Instance]:
     made = Instance(
         Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
     )
-    environment_file.write(made.place.environment_file, {**OWN_SETTINGS, **reserve_ranges()})
+    dotenv.write(made.place.environment_file, {**OWN_SETTINGS, **reserve_ranges()})
     try:
         made.start()
         yield made
@@ -198,7 +199,7 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     assert fresh.app("idle").status_code == 503
     assert old.shop.version() == "shop"  # the old host goes on
 
-    environment = environment_file.read(fresh.place.environment_file)
+    environment = dotenv.read(fresh.place.environment_file)
     changed = {name for name in environment if environment[name] != before.get(name)}
     assert changed == {"ENCRYPTION_KEY"}
     assert environment["ENCRYPTION_KEY"] == old.instance.env["ENCRYPTION_KEY"]

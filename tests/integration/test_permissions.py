@@ -99,6 +99,7 @@ SOCKETS = {
 }
 # command -> (who may name themselves with --as, arguments that it needs)
 COMMANDS = {
+    "backup_panel": (ADMIN, ["/nowhere"]),
     "cancel": (DEPLOYER, ["shop"]),
     "collect_logs": (ADMIN, []),
     "create_admin": (ADMIN, ["new@example.com"]),
@@ -110,6 +111,7 @@ COMMANDS = {
     "list_users": (ADMIN, []),
     "logs": (VIEWER, ["shop"]),
     "restart": (DEPLOYER, ["shop"]),
+    "restore_panel": (ADMIN, ["/nowhere"]),
     "rollback": (DEPLOYER, ["shop"]),
     "rotate_encryption_key": (ADMIN, []),
     "set_role": (ADMIN, ["bob@example.com", "viewer"]),
