@@ -187,7 +187,10 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     done = restore(fresh, old.file, passphrase_file, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert {deploy["name"]: deploy["state"] for deploy in told["deploys"]} >= {"shop": "succeeded", "blog": "succeeded"}
+    assert {(deploy["name"], deploy["state"]) for deploy in told["deploys"]} >= {
+        ("shop", "succeeded"),
+        ("blog", "succeeded"),
+    }
     assert any("idle" in note for note in told["notes"])
     assert any("shop: data" in note for note in told["notes"])
 
@@ -195,7 +198,7 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     assert fresh.app("shop", "/env").json()["API_KEY"] == API_KEY
     assert fresh.app("blog").json() == {"version": "blog"}  # the commit that was live, not the branch's newest
     assert fresh.app("blog", "/env").json()["GREETING"] == "good day"  # with what it ran with
-    assert "GREETING=not live yet" in fresh.manage("env", "blog", "list", "--reveal").stdout
+    assert "not live yet" in fresh.manage("env", "blog", "list", "--reveal").stdout
     assert fresh.app("idle").status_code == 503
     assert old.shop.version() == "shop"  # the old host goes on
 
@@ -267,7 +270,7 @@ def test_an_older_schema_is_migrated_and_what_was_unfinished_is_said(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["deploys"] == []
     assert "unapplied" not in fresh.manage("migrate", "--check", check=False).stdout
-    assert rows(fresh, "SELECT 1 FROM django_migrations WHERE app = 'axes' AND name LIKE '0009%'")
+    assert rows(fresh, "SELECT 1 FROM django_migrations WHERE app = 'axes' AND name = '0010_accessattemptexpiration'")
     half = Driven(fresh, "half", old.blog.repository)
     (task,) = rows(fresh, "SELECT * FROM bakery_task")
     assert (task["state"], task["error_id"]) == ("failed", "panel.restored")
