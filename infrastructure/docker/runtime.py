@@ -304,8 +304,8 @@ def _group_for(group: str, limits: Limits, engine: Mapping[str, Any]) -> str:
 
 
 def _root(engine: Mapping[str, Any], otherwise: Path) -> Path:
-    """Where the engine keeps what builds write, when it is of this host. It has no limits for single builds, so the free
-    space there is watched."""
+    """Where the engine keeps what builds write, when it is of this host. It has no limits for single builds, so the
+    free space there is watched."""
     root = Path(str(engine.get("DockerRootDir", "")))
     return root if root.is_absolute() and root.is_dir() else otherwise
 
