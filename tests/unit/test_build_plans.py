@@ -104,7 +104,8 @@ def test_git_reads_no_configuration_of_the_host_and_asks_nobody(tmp_path: Path) 
     assert command.env["GIT_CONFIG_NOSYSTEM"] == "1"
     assert command.env["GIT_CONFIG_GLOBAL"] == "/dev/null"
     assert command.env["GIT_TERMINAL_PROMPT"] == "0"
-    options = [command.argv[i + 1] for i, part in enumerate(command.argv) if part == "-c"]
+    count = int(str(command.env["GIT_CONFIG_COUNT"]))
+    options = [f"{command.env[f'GIT_CONFIG_KEY_{n}']}={command.env[f'GIT_CONFIG_VALUE_{n}']}" for n in range(count)]
     assert options[0] == "protocol.allow=never"
     assert "core.hooksPath=/dev/null" in options
     allowed = {option for option in options if option.endswith(".allow=always")}
