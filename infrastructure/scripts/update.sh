@@ -9,4 +9,7 @@ release=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 install_dir=$(dirname "$(dirname "$release")")
 cd "$release"
 umask 022
+# install.sh holds the same lock: the two wait for each other. It is let go when this process ends, however it ends.
+exec 9>/run/bakery-install.lock
+flock 9
 exec .venv/bin/python -m infrastructure.update "${1:?run or recover}" "$install_dir" "${@:2}"
