@@ -9,7 +9,12 @@ release=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 install_dir=$(dirname "$(dirname "$release")")
 cd "$release"
 umask 022
-# install.sh holds the same lock: the two wait for each other. It is let go when this process ends, however it ends.
+# install.sh holds the same lock. It is let go when this process ends, however it ends. Who recovers does not wait: an
+# update that starts Bakery starts the unit that recovers as well, and would wait for it in turn.
 exec 9>/run/bakery-install.lock
-flock 9
+if [ "${1:-}" = recover ]; then
+    flock --nonblock 9 || exit 0
+else
+    flock 9
+fi
 exec .venv/bin/python -m infrastructure.update "${1:?run or recover}" "$install_dir" "${@:2}"

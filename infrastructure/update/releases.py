@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from infrastructure import version_file
@@ -27,12 +29,13 @@ def make(place: Place, version: Version, mirror: Mirror, python: Path, runner: R
     directory.mkdir(mode=0o755)
     mirror.check_out(version.sha, directory)
     (directory / ".env").symlink_to("../../.env")
-    make_environment(directory, python, runner, log)
+    make_environment(directory, python, runner, log, like=place.current.resolve())
     version_file.write(directory, version)
     return directory
 
 
-def make_environment(directory: Path, python: Path, runner: Runner, log: LogSink) -> None:
+def make_environment(directory: Path, python: Path, runner: Runner, log: LogSink, *, like: Path) -> None:
+    """``like``: the release that runs. What both need in the same versions is taken from it, without the network."""
     environment = {
         "HOME": "/root",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -40,21 +43,38 @@ def make_environment(directory: Path, python: Path, runner: Runner, log: LogSink
         **package_environment(),
     }
     interpreter = directory / ".venv" / "bin" / "python"
-    steps = (
-        (str(python), "-m", "venv", str(directory / ".venv")),
-        (str(interpreter), "-m", "pip", "install", "--progress-bar=off", "--no-input", "-r", "requirements.txt"),
-        # Nobody but root may write here, so nobody else can leave the compiled files for the next start.
-        (str(interpreter), "-m", "compileall", "-q", "-x", r"\.venv", "."),
-    )
-    for argv in steps:
-        try:
+    install = (str(interpreter), "-m", "pip", "install", "--progress-bar=off", "--no-input", "-r", "requirements.txt")
+    # Nobody but root may write here, so nobody else can leave the compiled files for the next start.
+    compiling = (str(interpreter), "-m", "compileall", "-q", "-x", r"\.venv", ".")
+    try:
+        for argv in ((str(python), "-m", "venv", str(directory / ".venv")), install, compiling):
+            if argv is install:
+                share_packages(like, directory)
             runner.run(Command(argv, cwd=directory, env=environment, timeout=PIP_SECONDS), log)
-        except (CommandFailed, TimedOut) as failure:
-            raise HostProblem(
-                "update.cannot-install",
-                f"The new version's Python packages could not be installed: {failure.message}",
-                f"{UNTOUCHED} The log says more; look whether this host reaches its package index, and try again.",
-            ) from failure
+    except (CommandFailed, TimedOut) as failure:
+        raise HostProblem(
+            "update.cannot-install",
+            f"The new version's Python packages could not be installed: {failure.message}",
+            f"{UNTOUCHED} The log says more; look whether this host reaches its package index, and try again.",
+        ) from failure
+
+
+def share_packages(old: Path, new: Path) -> bool:
+    """Where both versions ask for exactly the same packages, the old one's are linked into the new environment; whether
+    that was so. (pip and compileall replace files, they never write into one.)"""
+    sources = list((old / ".venv" / "lib").glob("python3.*/site-packages"))
+    targets = list((new / ".venv" / "lib").glob("python3.*/site-packages"))
+    same = (old / "requirements.txt").read_bytes() == (new / "requirements.txt").read_bytes()
+    if not same or len(sources) != 1 or [found.parent.name for found in sources] != [t.parent.name for t in targets]:
+        return False
+    remove_tree(targets[0])
+    shutil.copytree(sources[0], targets[0], symlinks=True, copy_function=os.link)
+    for program in (old / ".venv" / "bin").iterdir():
+        beside = new / ".venv" / "bin" / program.name
+        if not beside.exists() and not program.is_symlink():
+            beside.write_bytes(program.read_bytes().replace(str(old).encode(), str(new).encode()))
+            beside.chmod(0o755)
+    return True
 
 
 def prune(place: Place, keep: set[str], kept: int = KEPT) -> list[str]:

@@ -170,3 +170,20 @@ def test_the_updater_is_a_unit_of_its_own_out_of_the_release_that_runs() -> None
     assert argv[:2] == ("systemd-run", "--unit=bakery-update")
     assert "--property=Restart=on-failure" in argv
     assert argv[-4:] == ("--", f"/opt/bakery/releases/{OLD[:12]}/infrastructure/scripts/update.sh", "run", "7")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_packages_are_taken_from_the_version_that_runs_when_both_need_the_same(tmp_path: Path, same: bool) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        (directory / ".venv" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+        (directory / ".venv" / "bin").mkdir()
+        (directory / "requirements.txt").write_text("django==5\n")
+    (old / ".venv" / "lib" / "python3.11" / "site-packages" / "django.py").write_text("x")
+    (old / ".venv" / "bin" / "daphne").write_text(f"#!{old}/.venv/bin/python\n")
+    if not same:
+        (new / "requirements.txt").write_text("django==6\n")
+    assert releases.share_packages(old, new) == same
+    assert (new / ".venv" / "lib" / "python3.11" / "site-packages" / "django.py").exists() == same
+    if same:
+        assert (new / ".venv" / "bin" / "daphne").read_text() == f"#!{new}/.venv/bin/python\n"
