@@ -249,6 +249,19 @@ def test_a_killed_nginx_is_back_with_all_sites(prepared: NginxMachine) -> None:
     assert prepared.answer("after.example.com") == (200, "blue")
 
 
+def test_an_upgrade_of_the_package_keeps_all_sites(prepared: NginxMachine) -> None:
+    """Debian restarts it, and then hands its sockets to one more program (USR2)."""
+    master, before = prepared.read("/run/nginx.pid"), prepared.everything()
+    again = ("apt-get", "-qq", "install", "-y", "--reinstall", "nginx", "nginx-common")
+    prepared.do("env", "DEBIAN_FRONTEND=noninteractive", *again, timeout=300)
+    until(lambda: prepared.says("cat", "/run/nginx.pid") not in ("", master.strip()), 30)
+    prepared.wait_for(SHOP, "blue")
+    assert prepared.everything() == before
+    prepared.have("apply", hostnames=[SHOP, "upgraded.example.com"])
+    assert prepared.answer("upgraded.example.com") == (200, "blue")
+    assert prepared.answer(LEGACY) == (200, "legacy")
+
+
 def test_nginx_starts_when_what_helps_it_is_gone(prepared: NginxMachine) -> None:
     prepared.do("mv", "/var/lib/bakery/nginx/start.py", "/root/start.py")
     prepared.do("systemctl", "restart", "nginx")
