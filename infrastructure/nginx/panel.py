@@ -33,6 +33,8 @@ def server_name(text: str) -> str:
 
 def panel_config(prefix: Prefix, names: tuple[str, ...], port: int) -> str:
     """``port``: where Bakery's web process listens on 127.0.0.1."""
+    if not names:
+        raise ValueError("Bakery's pages have no usable name.")
     return HEADING + render(
         "panel.conf.template",
         root=prefix.root,

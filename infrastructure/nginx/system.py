@@ -141,19 +141,15 @@ def _put_back_default_site(prefix: SystemPrefix) -> None:
 
 
 def _names(panel: Panel, installed: Installed) -> tuple[tuple[str, ...], list[str]]:
-    """The panel's names without those that another site of this machine has; that one keeps them."""
+    """The panel's names without those that another site of this machine has, as long as one is left. If that one is
+    taken as well, on the same port, the test of the whole configuration says so (``nginx.name-taken``)."""
     wanted = tuple(server_name(name) for name in panel.names)
     taken = installed.names_taken()
     free = tuple(name for name in wanted if name not in taken)
     if not free:
-        raise HostProblem(
-            "nginx.name-taken",
-            f"Another site of this machine's Nginx already answers to {' and '.join(wanted) or 'every name'}.",
-            "Choose another domain for Bakery, or take the name out of that site.",
-        )
-    return free, [
-        f"{name} is another site's in this machine's Nginx; Bakery leaves it." for name in wanted if name in taken
-    ]
+        return wanted, []
+    lost = [name for name in wanted if name in taken]
+    return free, [f"{name} is another site's in this machine's Nginx; Bakery leaves it." for name in lost]
 
 
 def _write_unit_part(prefix: SystemPrefix, files: int, runner: Runner) -> None:

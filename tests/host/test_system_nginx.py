@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from infrastructure.systemd.bakery_units import Place, units
 from tests.host.docker_engine import DockerEngine
 from tests.host.machine import Machine, docker, until
 
@@ -41,6 +43,15 @@ ExecStart=/usr/bin/python3 -m benchmarks.switching.app {port} {name}
 WantedBy=multi-user.target
 """
 BROKEN = "/etc/nginx/conf.d/zz-broken.conf"
+DATA = Path("/var/lib/bakery")
+PLACE = Place(Path("/opt/bakery"), DATA, DATA / "logs", DATA / "builds")
+NOT_RIGHTS = re.compile(r"(Type|WorkingDirectory|Environment|Restart|Exec|KillMode|TimeoutStop)")
+RIGHTS = [
+    line
+    for line in units(PLACE)["bakery-worker.service"].partition("[Service]\n")[2].splitlines()
+    if "=" in line and not line.startswith("#") and not NOT_RIGHTS.match(line)
+]
+AS_WORKER = ("systemd-run", "--quiet", "--pipe", "--wait", *(f"--property={right}" for right in RIGHTS), "--")
 
 
 class NginxMachine(Machine):
@@ -194,19 +205,20 @@ def test_a_broken_file_of_somebody_elses_is_named_and_costs_nothing(prepared: Ng
     assert not prepared.exists("/etc/nginx/bakery-candidate.conf")
 
 
-def test_a_worker_that_may_write_nowhere_else_tests_what_logs_elsewhere(prepared: NginxMachine) -> None:
-    """As in bakery-worker.service; ``nginx -t`` opens every log."""
-    prepared.do("mkdir", "-p", "/srv/legacy")
-    prepared.put(
-        "/etc/nginx/conf.d/elsewhere.conf", "server { listen 80; server_name e; access_log /srv/legacy/log; }\n"
-    )
-    writable = "ReadWritePaths=/var/lib/bakery /etc/nginx /run"
-    inside = ("systemd-run", "--quiet", "--pipe", "--wait", "-p", "ProtectSystem=strict", "-p", writable)
+def test_a_worker_with_the_rights_of_its_unit_applies_while_others_log_where_it_may_not_write(
+    prepared: NginxMachine,
+) -> None:
+    """``nginx -t`` opens every log."""
+    prepared.do("mkdir", "-p", "/srv/legacy", "/var/lib/bakery/builds")
+    elsewhere = "/etc/nginx/conf.d/elsewhere.conf"
+    prepared.put(elsewhere, "server { listen 80; server_name e; access_log /srv/legacy/log; }\n")
     try:
-        prepared.have("apply", inside=inside, hostnames=[SHOP, "sandbox.example.com"])
+        prepared.have("apply", inside=AS_WORKER, hostnames=[SHOP, "worker.example.com"])
+        prepared.have("switch", inside=AS_WORKER, slot="green", release=11)
+        assert prepared.have("confirm", inside=AS_WORKER, hostnames=["worker.example.com"], release=11)
     finally:
-        prepared.do("rm", "/etc/nginx/conf.d/elsewhere.conf")
-    assert prepared.answer("sandbox.example.com") == (200, "blue")
+        prepared.do("rm", elsewhere)
+    assert prepared.answer("worker.example.com") == (200, "green")
 
 
 def test_a_name_that_another_site_has_stays_that_sites(prepared: NginxMachine) -> None:

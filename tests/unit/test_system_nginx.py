@@ -188,6 +188,8 @@ def test_the_pages_answer_to_their_domain_or_else_to_the_machine() -> None:
 def test_a_name_of_the_pages_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="usable"):
         panel_config(PREFIX, (name,), 4100)
+    with pytest.raises(ValueError, match="usable"):
+        panel_config(PREFIX, (), 4100)
 
 
 def test_nginx_starts_whatever_becomes_of_bakery() -> None:
