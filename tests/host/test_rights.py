@@ -68,7 +68,7 @@ def app(server: Server) -> ServerApp:
         server.do("systemctl", "restart", "bakery.target")
         server.wait_until_healthy()
     one = ServerApp(server, "rights").create(healthy("1"))
-    one.deploy(healthy("1"))
+    assert one.ask("deploy")["state"] == "succeeded"
     return one
 
 
