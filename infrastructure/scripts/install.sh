@@ -270,7 +270,7 @@ check_ports() {
     who=$(holder "$PORT")
     if [ -z "$who" ]; then
         ok "Port $PORT" "free"
-    elif [ "$(setting BAKERY_PORT)" = "$PORT" ] && systemctl is-active --quiet bakery.service 2>/dev/null; then
+    elif grep -qsE -- "-p $PORT( |\$)" /etc/systemd/system/bakery.service && systemctl is-active --quiet bakery.service; then
         ok "Port $PORT" "held by the Bakery that is here already"
     else
         bad "Port $PORT" "held by $who" "Choose another with --port."
@@ -359,8 +359,11 @@ find_public_ip() {
         tail -n 1 | grep -oE '^[0-9]{1,3}(\.[0-9]{1,3}){3}')
     if [ -n "$PUBLIC_IP" ]; then
         ok Address "$PUBLIC_IP, as seen from outside"
+    elif [ -n "$own" ]; then
+        PUBLIC_IP=$own
+        warn Address "no public one was found; the machine's own, $own, is used" "Where visitors reach it by another, name that with --public-ip."
     else
-        warn Address "no public address was found${own:+; this machine calls itself $own}" "Name it with --public-ip, or applications answer at NAME.localhost only until they have domains."
+        bad Address "none was found" "Name it with --public-ip."
     fi
 }
 
@@ -470,8 +473,8 @@ install_packages() {
     fi
     apt install --no-install-recommends "${wanted[@]}"
     # What was not here before: Bakery's uninstaller names it.
-    printf '%s\n' "${wanted[@]}" >>"$INSTALL_DIR/packages"
-    sort -u -o "$INSTALL_DIR/packages" "$INSTALL_DIR/packages"
+    printf '%s\n' "${wanted[@]}" >>"$DATA_DIR/packages"
+    sort -u -o "$DATA_DIR/packages" "$DATA_DIR/packages"
     if has update-ca-certificates; then update-ca-certificates; fi
 }
 

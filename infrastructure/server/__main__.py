@@ -1,11 +1,13 @@
-"""``python -m infrastructure.server install …``: the half of install.sh that is in Python."""
+"""``python -m infrastructure.server``: the halves of install.sh and uninstall.sh that are in Python."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from infrastructure.errors import Problem
+from infrastructure.nginx import system as nginx
 from infrastructure.runner import CommandFailed
 from infrastructure.server.install import Installed, install
 from infrastructure.server.server import Server, parse
@@ -16,11 +18,26 @@ AGAIN = "Then start install.sh again: it goes on where it is needed, and keeps d
 
 
 def main(argv: list[str]) -> int:
-    if argv[:1] != ["install"]:
-        sys.stderr.write("python -m infrastructure.server install …: see infrastructure/scripts/install.sh\n")
-        return 2
     os.umask(0o022)
-    server = parse(argv[1:])
+    match argv:
+        case ["install", *options]:
+            return run_install(parse(options))
+        case ["leave-nginx", data_dir]:
+            return leave_nginx(Path(data_dir))
+    sys.stderr.write("This is run by infrastructure/scripts/install.sh and uninstall.sh.\n")
+    return 2
+
+
+def leave_nginx(data_dir: Path) -> int:
+    try:
+        nginx.remove(data_dir=data_dir)
+    except Problem as problem:
+        sys.stderr.write(f"{problem.message} {problem.hint}\n")
+        return 1
+    return 0
+
+
+def run_install(server: Server) -> int:
     work = Work(server.log)
     try:
         done = install(server, work)

@@ -58,7 +58,7 @@ class Server:
     def was_installed(self, package: str) -> bool:
         """Whether it was Bakery's installer that brought a Debian package here."""
         try:
-            return package in (self.install_dir / "packages").read_text().split()
+            return package in (self.data_dir / "packages").read_text().split()
         except FileNotFoundError:
             return False
 

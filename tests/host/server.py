@@ -125,13 +125,23 @@ class Server(Machine):
 
     def install(self, *options: str, check: bool = True, timeout: float = 1500) -> Outcome:
         """The real install.sh, as a single downloaded file. Keeps the credentials that it prints in ``admin``."""
-        self.put(INSTALL, (CHECKOUT / "infrastructure/scripts/install.sh").read_text(), "755")
-        argv = ("bash", INSTALL, "--repo", f"file://{REPOSITORY}", "--certbot-email", EMAIL, "--admin-email", EMAIL)
-        done = self.run(*argv, "--public-ip", self.address, "--yes", *options, env=self.network(), timeout=timeout)
+        own = ("--repo", f"file://{REPOSITORY}", "--certbot-email", EMAIL, "--admin-email", EMAIL)
+        done = self.run_installer(*own, "--public-ip", self.address, "--yes", *options, timeout=timeout)
         if found := CREDENTIALS.search(done.output):
             self.admin = Credentials(EMAIL, found[1])
         assert done.ok or not check, done.output
         return done
+
+    def run_installer(self, *options: str, timeout: float = 120) -> Outcome:
+        self.put(INSTALL, (CHECKOUT / "infrastructure/scripts/install.sh").read_text(), "755")
+        return self.run("bash", INSTALL, *options, env=self.network(), timeout=timeout)
+
+    def uninstall(self, *options: str) -> str:
+        done = self.run("/opt/bakery/current/infrastructure/scripts/uninstall.sh", "--yes", *options, timeout=300)
+        assert done.ok, done.output
+        if "--delete-data" in options:
+            self.admin = None
+        return done.output
 
     def network(self) -> dict[str, str]:
         """What a program needs that does not look at the system's authorities."""
