@@ -19,7 +19,7 @@ from infrastructure.nginx.apply import Applier
 from infrastructure.nginx.connections import open_connections
 from infrastructure.nginx.master import Master
 from infrastructure.nginx.prefix import LONGEST_SOCKET, SLOTS, Prefix
-from infrastructure.nginx.rotation import rotate
+from infrastructure.nginx.rotation import begin, rotate
 from infrastructure.nginx.shared_files import shared_files
 from infrastructure.routing import Route
 from infrastructure.runner import Runner
@@ -59,12 +59,17 @@ class NginxRouter:
                 "Choose a data directory with a shorter path.",
             )
 
+    @property
+    def access_log(self) -> Path:
+        """Of all sites."""
+        return self.logs_dir / "access.json"
+
     def prepare(self, user: str | None) -> None:
         """Write the main file of a private instance and what belongs to it, before Nginx is started; sites and routes
         stay as they are. ``user``: whom the workers run as, when the master is root."""
         prefix = self.prefix
         account = pwd.getpwnam(user) if user else None
-        self.make_directories(account.pw_gid if account else None)
+        self.make_directories(account)
         prefix.temp.mkdir(parents=True, exist_ok=True)
         group = grp.getgrgid(account.pw_gid).gr_name if account else ""
         files = open_files()
@@ -79,8 +84,9 @@ class NginxRouter:
         for path, part in self.included_files().items():
             write_atomically(path, part)
 
-    def make_directories(self, workers_group: int | None) -> None:
-        """What has to be there before Nginx reads its configuration, with Bakery's pages for no site at all."""
+    def make_directories(self, workers: pwd.struct_passwd | None) -> None:
+        """What has to be there before Nginx reads its configuration, with Bakery's pages for no site at all.
+        ``workers``: their account, where the master is root."""
         prefix = self.prefix
         for folder in (prefix.conf, prefix.sites, prefix.pages, self.logs_dir):
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,8 +94,9 @@ class NginxRouter:
         make_directory(prefix.control, 0o700)
         # Nobody but Nginx's workers may speak to a slot directly: there, X-Forwarded-For is believed.
         make_directory(prefix.run, 0o710)
-        if workers_group is not None:
-            os.chown(prefix.run, 0, workers_group)
+        if workers:
+            os.chown(prefix.run, 0, workers.pw_gid)
+        begin(self.access_log, workers.pw_uid if workers else os.geteuid(), self.logs_dir.stat().st_gid)
         for name, page in pages.of_no_site().items():
             write_atomically(prefix.pages / name, page)
         if not prefix.generation.exists():
@@ -160,7 +167,7 @@ class NginxRouter:
 
     def rotate_logs(self) -> list[Path]:
         """Begin new log files where the old ones have grown large; returns those."""
-        logs = [self.logs_dir / "access.json"]
+        logs = [self.access_log]
         if not self.prefix.error_log:  # the package of the machine's Nginx rotates its own
             logs.append(self.logs_dir / "nginx-error.log")
         return rotate(logs, self.master)

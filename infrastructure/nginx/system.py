@@ -68,7 +68,7 @@ def prepare(
         if not INCLUDES["conf.d"].search(installed.main):
             raise no_include(prefix.http_part)
         names, notes = _names(panel, installed)
-        router.make_directories(installed.workers_account().pw_gid)
+        router.make_directories(installed.workers_account())
         make_directory(logs_dir, _open_to_workers(logs_dir))  # they open their log again by its path
         files = open_files()
         _write_unit_part(prefix, files, runner)

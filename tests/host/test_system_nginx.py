@@ -155,6 +155,7 @@ def test_what_was_there_goes_on_while_bakery_moves_in(machine: NginxMachine) -> 
     assert machine.have("confirm", hostnames=[SHOP], release=10)
     assert "Welcome to nginx" in machine.answer("unknown.example.com")[1], "the machine's own default stays"
     assert "worker_connections 8192;" in machine.read("/etc/nginx/nginx.conf")
+    assert machine.do("stat", "-c", "%U %a", "/var/lib/bakery/logs/access.json").split() == ["www-data", "640"]
     limits = machine.do("sh", "-c", "grep 'open files' /proc/$(cat /run/nginx.pid)/limits").split()
     assert int(limits[3]) > 1024, "without a restart"
 

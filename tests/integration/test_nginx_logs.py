@@ -19,6 +19,9 @@ def test_requests_go_on_in_a_new_file_and_none_is_missing() -> None:
         edge.ask("/after")
         until(lambda: bool(edge.log_lines(uri="/after")))
         assert "/before" in old.read_text()
+        assert {oct(log.stat().st_mode & 0o7777) for log in (old, edge.access_log)} == {"0o640"}, (
+            "addresses carry tokens"
+        )
         assert not edge.log_lines(uri="/before")
 
 

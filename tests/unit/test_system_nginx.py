@@ -12,7 +12,9 @@ from infrastructure.errors import HostProblem
 from infrastructure.nginx.candidate import included_one_by_one, write_candidate
 from infrastructure.nginx.config import HASH_SIZES, http_config, render
 from infrastructure.nginx.directives import directives, in_text
+from infrastructure.nginx.inspection import remarks
 from infrastructure.nginx.installed import Installed, md5
+from infrastructure.nginx.master import Master
 from infrastructure.nginx.panel import panel_config, panel_names
 from infrastructure.nginx.prefix import Prefix
 from infrastructure.nginx.shared_files import shared_files
@@ -218,3 +220,25 @@ def test_what_is_no_address_is_not_taken_for_one(claim: str) -> None:
 
 def test_of_several_addresses_the_last_is_what_nginx_saw() -> None:
     assert asked_from("::1", x_forwarded_for="203.0.113.1, 192.0.2.7")["client"] == ("192.0.2.7", 0)
+
+
+def test_the_doctor_names_what_is_in_the_way_and_whose_turn_it_is(tmp_path: Path) -> None:
+    prefix = replace(PREFIX, root=tmp_path / "data", etc=tmp_path / "etc", pid_file=tmp_path / "none.pid")
+    main = STOCK.replace("include /etc/nginx/modules-enabled/*.conf;", "")
+    others = "server_names_hash_bucket_size 64; server { listen 192.0.2.1:80; listen [::]:80; listen 192.0.2.1:8080; }"
+    found = remarks(prefix, installed(main, others=others), Master(prefix, prefix.error_log), 80)
+    texts = [remark.text for remark in found]
+    for part in (
+        f"{prefix.http_part} is missing",
+        "768 connections",
+        "worker_rlimit_nofile is not set",
+        "worker_shutdown_timeout is not set",
+        "server_names_hash_bucket_size is 64",
+        "listens on 192.0.2.1:80:",
+        "is not running",
+    ):
+        assert sum(part in text for text in texts) == 1, part
+    assert all(remark.mend for remark in found)
+    assert {remark.text for remark in found if remark.serious and "missing" not in remark.text} == {
+        "Nginx is not running."
+    }
