@@ -17,7 +17,8 @@ SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "b
 SLICE = "system-bakerybuilds.slice"
 RECOVER = "bakery-update-recover.service"
 GROUP_OF_DOCKER = "docker"
-# What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80.
+# What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80. They take no other
+# account and make no namespace themselves: the units of users' programs are started by systemd.
 CAPABILITIES_OF_WORKERS = (
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -25,9 +26,6 @@ CAPABILITIES_OF_WORKERS = (
     "CAP_FSETID",
     "CAP_KILL",
     "CAP_NET_BIND_SERVICE",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SYS_ADMIN",
 )
 # Where the workers write beside Bakery's own directories; what is not there is left out.
 HOSTS_DIRECTORIES = (
