@@ -1,4 +1,4 @@
-"""The system user that Bakery's pages run as."""
+"""The system users that Bakery's pages and its collector of logs run as."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pwd
 
 from infrastructure.server.server import USER, Server
 from infrastructure.server.work import Work
+from infrastructure.systemd.bakery_units import COLLECTOR
 
 
 def make_account(server: Server, work: Work) -> None:
-    """No shell, no home, no password; a group of its own, which reads the environment and the process logs."""
-    try:
-        pwd.getpwnam(USER)
-        return
-    except KeyError:
-        pass
-    argv = ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(server.data_dir))
-    work.run(*argv, "--shell", "/usr/sbin/nologin", "--comment", "Bakery", USER)
+    """No shell, no home, no password. The group ``bakery`` reads the environment and the process logs."""
+    for name in (USER, COLLECTOR):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            argv = ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(server.data_dir))
+            work.run(*argv, "--shell", "/usr/sbin/nologin", "--comment", "Bakery", name)

@@ -16,6 +16,7 @@ TARGET = "bakery.target"
 SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "bakery-logs.service")
 SLICE = "system-bakerybuilds.slice"
 RECOVER = "bakery-update-recover.service"
+COLLECTOR = "bakery-logs"  # its account
 GROUP_OF_DOCKER = "docker"
 # What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80. They take no other
 # account and make no namespace themselves: the units of users' programs are started by systemd.
@@ -76,6 +77,7 @@ def units(place: Place) -> dict[str, str]:
         "host": place.host,
         "port": str(place.port),
         "user": place.user,
+        "collector": COLLECTOR,
         "groups": " ".join(groups),
         "updating": _word(place.install_dir / "updating"),
         "docker_words": DOCKER_WORDS if place.docker else "",
