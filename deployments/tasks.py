@@ -10,7 +10,14 @@ def work(deployment_id: int) -> None:
     """Somebody asked something of this deployment."""
     from deployments.services.work import work as do
 
-    do(deployment_id)
+    do(deployment_id, _is_stopping)
+
+
+def _is_stopping() -> bool:
+    """Whether this worker was told to end: its exit code is set then, which may be 0."""
+    from celery.worker import state
+
+    return state.should_stop is not None and state.should_stop is not False
 
 
 @shared_task(name="deployments.tasks.reap")

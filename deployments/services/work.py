@@ -8,6 +8,7 @@ every step of the engine can be repeated.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
@@ -28,11 +29,12 @@ MOST_ATTEMPTS = 3
 FIRST_STATE = {TaskKind.DEPLOY: ReleaseState.FETCHING, TaskKind.ROLLBACK: ReleaseState.STARTING}
 
 
-def work(deployment_id: int) -> None:
-    """Do everything that is asked of the deployment, unless another worker is at it."""
+def work(deployment_id: int, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """Do everything that is asked of the deployment, unless another worker is at it. A worker that ``is_stopping``
+    brings the task to its end that it has, and leaves the others to the next one: the reaper finds them."""
     while lease := acquire(deployment_id):
         try:
-            while task := claim(deployment_id, lease):
+            while not is_stopping() and (task := claim(deployment_id, lease)):
                 run(task, lease)
             end_leftovers(deployment_id, lease)
             lease.give_back()
@@ -48,7 +50,7 @@ def work(deployment_id: int) -> None:
             lease.abandon()
             raise
         # Something may have been queued after the last look, by somebody whose wake-up found the lease taken.
-        if not Task.objects.unfinished().filter(deployment=deployment_id).exists():
+        if is_stopping() or not Task.objects.unfinished().filter(deployment=deployment_id).exists():
             return
 
 

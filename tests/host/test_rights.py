@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.host.apps_on_a_server import ServerApp
+from tests.host.machine import until
 from tests.host.server import Server
 from tests.integration.apps import healthy
 
@@ -97,7 +98,8 @@ def test_web_and_beat_reach_neither_docker_nor_the_manager_of_units(installed: S
         assert not Unit(installed, name).does("python3", "-c", CONNECT, socket)
 
 
-def test_the_collector_writes_to_process_logs_alone(app: ServerApp, server: Server) -> None:
+def test_the_collector_sees_what_runs_and_writes_to_process_logs_alone(app: ServerApp, server: Server) -> None:
+    until(lambda: "seen never" not in server.bakery("status", app.name).output, 60)
     collector = Unit(server, "bakery-logs")
     (log,) = server.do("sh", "-c", "ls /var/lib/bakery/logs/processes/release-*.log | tail -1").split()
     assert collector.does("sh", "-c", f": >> {log}")
