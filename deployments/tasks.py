@@ -17,7 +17,8 @@ def _is_stopping() -> bool:
     """Whether this worker was told to end: its exit code is set then, which may be 0."""
     from celery.worker import state
 
-    return state.should_stop is not None and state.should_stop is not False
+    code: int | bool | None = state.should_stop
+    return code is not None and code is not False
 
 
 @shared_task(name="deployments.tasks.reap")

@@ -162,7 +162,10 @@ keep_environment() {
 }
 
 remove_account() {
-    ! id bakery >/dev/null 2>&1 || userdel bakery
+    local name
+    for name in bakery-logs bakery; do
+        ! id "$name" >/dev/null 2>&1 || userdel "$name" || return 1
+    done
 }
 
 what_is_left() {
