@@ -33,7 +33,10 @@ def page(request: HttpRequest) -> HttpResponse:
         }
 
     def recent() -> Context:
-        return {"recent": Task.objects.for_feed().filter(kind=TaskKind.UPDATE)[:8]}
+        return {
+            "recent": Task.objects.for_feed().filter(kind=TaskKind.UPDATE)[:8],
+            "nothing_yet": "Bakery has not been updated here yet.",
+        }
 
     parts = {"versions": ("settings/_versions.html", versions), "recent": ("includes/_recent.html", recent)}
     return render_page(request, "settings/update.html", {"section": "settings"}, parts)

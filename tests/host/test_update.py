@@ -39,7 +39,7 @@ def site(server: Server) -> Iterator[str]:
     own = ("-c", "user.name=Alice", "-c", "user.email=alice@bakery.localhost", "-C", "/srv/site")
     server.do("git", *own, "init", "--quiet", "--initial-branch=main")
     server.do("git", *own, "add", "--all")
-    server.do("git", *own, "commit", "--quiet", "-m", "A site")
+    server.do("git", *own, "commit", "--quiet", "--allow-empty", "-m", "A site")
     server.bakery("create_deployment", SITE, "--repo", "file:///srv/site")
     server.bakery("deploy", SITE, timeout=300)
     host = f"{SITE}.{_setting(server, 'BAKERY_APPS_DOMAIN')}"
@@ -101,7 +101,7 @@ def last_migration(server: Server) -> str:
 
 def tables(server: Server) -> str:
     url = _setting(server, "DATABASE_URL")
-    return server.do("psql", url, "-Atc", "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    return server.do("psql", url, "-Atc", "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
 
 
 def databases(server: Server) -> list[str]:
