@@ -13,6 +13,7 @@ BROWSER_PACKAGES=(chromium)
 HOST_PACKAGES=(docker.io containerd iptables busybox-static debootstrap)
 failed=()
 skipped=()
+beside=
 
 say() { printf '\n=== %s\n' "$*"; }
 
@@ -119,6 +120,21 @@ ring() {
     printf '%s: %d s\n' "$name" "$((SECONDS - begun))"
 }
 
+# The longest ring mostly waits, and so do the browser's and the host's: they run beside each other.
+begin_integration() {
+    beside_log=$(mktemp -t bakery-integration.XXXXXX)
+    infrastructure/scripts/test.sh integration >"$beside_log" 2>&1 &
+    beside=$!
+    say "integration runs beside what follows; it is printed when it has ended"
+}
+
+end_integration() {
+    [ -n "$beside" ] || return 0
+    wait "$beside" || failed+=(integration)
+    cat "$beside_log"
+    rm -f "$beside_log"
+}
+
 lint() {
     say lint
     infrastructure/scripts/lint.sh || failed+=(lint)
@@ -158,8 +174,13 @@ main() {
     [ $# -eq 0 ] || shift
     prepare "${parts[@]}"
     for part in "${parts[@]}"; do
-        if [ "$part" = lint ]; then lint; else ring "$part" "${chosen[@]}" "$@"; fi
+        case $part in
+        lint) lint ;;
+        integration) if [ ${#parts[@]} -eq 5 ]; then begin_integration; else ring "$part" "${chosen[@]}" "$@"; fi ;;
+        *) ring "$part" "${chosen[@]}" "$@" ;;
+        esac
     done
+    end_integration
     say "Result after $SECONDS s"
     local line
     for line in "${skipped[@]}"; do printf 'skipped  %s\n' "$line"; done

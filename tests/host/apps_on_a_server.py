@@ -45,7 +45,7 @@ class ServerApp:
         for path, text in files.items():
             self.server.put(f"{self.repository}/{path}", text)
         self._git("add", "--all")
-        self._git(*AUTHOR, "commit", "--quiet", "--message", "A change")
+        self._git(*AUTHOR, "commit", "--quiet", "--allow-empty", "--message", "A change")
 
     def ask(self, command: str, *, wait: bool = True) -> dict[str, Any]:
         """The task that a command has queued; with ``wait`` ended, however it ended."""
