@@ -120,7 +120,7 @@ class Repository:
             self._run(
                 runner, *places, "read-tree", "--reset", "-u", sha, log=log,
                 confine=self._checking_out(directory), timeout=CHECKOUT_SECONDS, cwd=directory,
-                env={"GIT_INDEX_FILE": str(index)}, watch=watch,
+                env={"GIT_INDEX_FILE": str(index), "HOME": "/nonexistent"}, watch=watch,
             )  # fmt: skip
         index.unlink(missing_ok=True)
         if log and (directory / ".gitmodules").is_file():
