@@ -279,6 +279,23 @@ def test_a_build_that_fills_the_disk_is_ended_in_words(house: House, where: str)
     assert "60 MiB" in caught.value.message
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is made with a tmpfs, which takes root")
+def test_a_build_is_ended_before_the_disk_is_full(house: House) -> None:
+    builds = house.data / "builds"
+    builds.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m,mode=711", "tmpfs", str(builds)], check=True)
+    try:
+        fill = "for i in $(seq 400); do head -c 1000000 /dev/zero > $i; done; sleep 600"
+        source = house.source(1, **{"package.json": package(start="x", build="sh fill.sh"), "fill.sh": fill})
+        with pytest.raises(Problem) as caught:
+            house.build(source, limits=Limits(512, 100, 128, timeout=60))
+        assert caught.value.id == "build.disk-limit"
+        assert "running full" in caught.value.message
+        assert shutil.disk_usage(builds).free > 0
+    finally:
+        subprocess.run(["umount", "--lazy", str(builds)], check=True)
+
+
 def test_one_file_does_not_grow_over_the_disk_limit(house: House) -> None:
     source = house.source(1, **{"package.json": package(start="x", build="sh fill.sh"), "fill.sh": "cat /dev/zero > x"})
     with pytest.raises(Problem) as caught:
