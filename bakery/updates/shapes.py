@@ -27,7 +27,7 @@ class Known:
 
     @property
     def is_newest(self) -> bool:
-        return bool(self.last.seen_at) and self.last.current_sha == self.current.sha == self.last.sha
+        return bool(self.last.seen_at) and self.current.sha == self.last.sha
 
 
 def known(last: AvailableVersion | None = None) -> Known:

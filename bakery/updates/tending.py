@@ -15,12 +15,13 @@ from contextlib import contextmanager
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from bakery.events import announce
 from bakery.models import Task, TaskKind, TaskState
 from bakery.updates.adoption import Adopter
 from bakery.updates.requests import place
-from infrastructure.errors import Problem
+from infrastructure.errors import HostProblem, Problem
 from infrastructure.runner import Runner
 from infrastructure.update import starting
 from infrastructure.update import state as states
@@ -30,6 +31,7 @@ from infrastructure.update.state import State
 
 TURN_SECONDS = 4.5  # a little less than beat's interval: while an update runs its log is followed all the time
 LOOK_SECONDS = 0.4
+BEGINS_WITHIN = 900.0  # seconds
 logger = logging.getLogger(__name__)
 
 
@@ -67,19 +69,38 @@ def _start_what_waits(server: Place) -> None:
             begun = {"state": TaskState.RUNNING, "started_at": timezone.now(), "attempts": 1}
             Task.objects.filter(pk=task.pk, state=TaskState.QUEUED).update(**begun)
             announce("task", task.pk)
-        if not state.is_finished:
-            _start(server, state)
+        _start(server, task.pk)
 
 
-def _start(server: Place, state: State) -> None:
+def _start(server: Place, task: int) -> None:
+    """Unless it runs, or has ended. Nobody else writes the state while it does not run."""
+    runner = Runner()
+    state = None
     try:
-        starting.start(server, state.task, Runner())
+        if starting.is_running(runner):
+            return
+        state = states.read(server.state_file(task))
+        if state is None or state.is_finished:
+            return
+        if state.attempts == 0 and _age(state) > BEGINS_WITHIN:
+            raise HostProblem(
+                "update.cannot-start",
+                "The updater was started again and again, and never began.",
+                "See journalctl -u bakery-update.",
+            )
+        starting.start(server, task, runner)
     except Problem as problem:
-        logger.error("The update %s could not be started: %s", state.task, problem)
-        if state.attempts == 0:  # nothing has happened: said, and over
+        logger.error("The update %s could not be started: %s", task, problem)
+        state = state or states.read(server.state_file(task))
+        if state and state.attempts == 0:  # nothing has happened: said, and over
             state.fail(problem)
             state.outcome, state.ended_at = states.FAILED, states.now()
-            states.write(server.state_file(state.task), state)
+            states.write(server.state_file(task), state)
+
+
+def _age(state: State) -> float:
+    asked = parse_datetime(state.requested_at)
+    return (timezone.now() - asked).total_seconds() if asked else 0.0
 
 
 @contextmanager

@@ -116,6 +116,18 @@ def test_the_newest_version_has_nothing_to_update(server: Server, client: Client
     assert not Task.objects.exists()
 
 
+def test_after_an_update_what_was_seen_is_the_newest_version_until_the_next_look(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = server.commit("Paint the door")
+    looking.look()
+    monkeypatch.setattr(version, "current", lambda: Version(newest))
+    page = client.get("/settings/update").content.decode()
+    assert "This is the newest version" in page
+    assert 'id="do-update"' not in page
+    assert looking.is_due()
+
+
 def test_what_runs_and_is_newer_than_the_branch_is_not_offered_an_older_one(server: Server, client: Client) -> None:
     newest = server.commit("Only here")
     looking.look()
