@@ -146,8 +146,17 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 30, "socket_connect_timeout": 5, "health_check_interval": 10}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "health_check_interval": 10,
+    # kombu would remember in Redis which job each worker has taken, to send it again when the worker is gone: that is
+    # the reaper's, and it takes a command that Redis has since 6.2. Ubuntu 22.04 has 6.0.
+    "ack_emulation": False,
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Nobody asks workers by broadcast, whose queues take Redis 6.2 as well.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 # Missed runs do not pile up: each is only good until the next one is due.
 CELERY_BEAT_SCHEDULE = {
     "reap": {"task": "deployments.tasks.reap", "schedule": 5.0, "options": {"expires": 5.0}},
