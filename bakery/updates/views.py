@@ -50,7 +50,7 @@ def start(request: HttpRequest) -> HttpResponse:
     except Problem as problem:
         messages.error(request, f"{problem.message} {problem.hint}".strip())
         return redirect("update")
-    messages.info(request, "Updating Bakery. Sites go on serving; these pages are away for a moment.")
+    messages.info(request, "Updating Bakery. Sites go on serving; these pages are away for about half a minute.")
     return redirect("task", task.pk)
 
 

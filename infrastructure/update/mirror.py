@@ -18,11 +18,10 @@ FETCH_SECONDS, LOOK_SECONDS, CHECKOUT_SECONDS = 600.0, 60.0, 120.0
 MOST_CHANGES = 200
 LONGEST_CHANGELOG = 20_000  # characters
 OPTIONS = (
-    "core.hooksPath=/dev/null",
-    "safe.directory=*",
-    "http.lowSpeedLimit=1000",
-    "http.lowSpeedTime=30",
-    "advice.detachedHead=false",
+    ("core.hooksPath", "/dev/null"),
+    ("safe.directory", "*"),
+    ("http.lowSpeedLimit", "1000"),
+    ("http.lowSpeedTime", "30"),
 )
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
@@ -42,15 +41,18 @@ class Change:
 class Mirror:
     def __init__(self, path: Path, runner: Runner, log: LogSink | None = None) -> None:
         self.path, self.runner, self.log = path, runner, log
+        self.asking = Runner()  # questions are not recorded: what was done is
 
     def command(
         self, *arguments: str, timeout: float = LOOK_SECONDS, merge_stderr: bool = False, **env: str
     ) -> Command:
         """The plan of one git command. The administrator's own configuration holds: keys, helpers, proxies."""
-        flags = (part for option in OPTIONS for part in ("-c", option))
         environment = {"HOME": os.environ.get("HOME", "/root"), "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
+        environment["GIT_CONFIG_COUNT"] = str(len(OPTIONS))  # as with -c: git-config(1), Environment
+        for number, (key, value) in enumerate(OPTIONS):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return Command(
-            ("git", *flags, f"--git-dir={self.path}", *arguments),
+            ("git", f"--git-dir={self.path}", *arguments),
             env={**environment, **network_environment(), **env},
             timeout=timeout,
             merge_stderr=merge_stderr,
@@ -82,7 +84,7 @@ class Mirror:
             wanted = GitRef(ref)
             names = [f"refs/heads/{wanted}", f"refs/tags/{wanted}", *([str(wanted)] if _may_be_sha(wanted) else [])]
         for name in names:
-            found = self.runner.run(self.command("log", "-1", "--format=%H %cI", name, "--"), check=False)
+            found = self.asking.run(self.command("log", "-1", "--format=%H %cI", name, "--"), check=False)
             if found.exit_code == 0 and found.output.strip():
                 sha, date = found.output.split()
                 return Version(sha, date)
@@ -96,24 +98,24 @@ class Mirror:
 
     def follows(self, old: str, new: str) -> bool:
         """Whether ``new`` has everything that ``old`` has."""
-        return self.runner.run(self.command("merge-base", "--is-ancestor", old, new), check=False).exit_code == 0
+        return self.asking.run(self.command("merge-base", "--is-ancestor", old, new), check=False).exit_code == 0
 
     def changes(self, old: str, new: str) -> list[Change]:
         """Newest first, at most ``MOST_CHANGES``."""
         arguments = ("log", f"--max-count={MOST_CHANGES}", "--no-merges", "--format=%H%x00%cI%x00%s", f"{old}..{new}")
-        lines = self.runner.run(self.command(*arguments, "--")).output.splitlines()
+        lines = self.asking.run(self.command(*arguments, "--")).output.splitlines()
         return [Change(*line.split("\0", 2)) for line in lines if line.count("\0") == 2]
 
     def changelog(self, old: str, new: str) -> str:
         """The lines that CHANGELOG.md has gained."""
         command = self.command("diff", "--unified=0", "--no-color", "--no-ext-diff", old, new, "--", "CHANGELOG.md")
-        lines = self.runner.run(command).output.splitlines()
+        lines = self.asking.run(command).output.splitlines()
         gained = [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++")]
         return "\n".join(gained).strip()[:LONGEST_CHANGELOG]
 
     def text_of(self, sha: str, path: str) -> str:
         """A file as it is in that commit; "" when it is not in it."""
-        found = self.runner.run(self.command("show", f"{sha}:{path}"), check=False)
+        found = self.asking.run(self.command("show", f"{sha}:{path}"), check=False)
         return found.output if found.exit_code == 0 else ""
 
     def check_out(self, sha: str, directory: Path) -> None:
@@ -133,7 +135,7 @@ class Mirror:
 
     def passwords(self) -> list[str]:
         """What the repository's address has in it that no log may show."""
-        found = self.runner.run(self.command("config", "--get", "remote.origin.url"), check=False)
+        found = self.asking.run(self.command("config", "--get", "remote.origin.url"), check=False)
         try:
             parts = urlsplit(found.output.strip())
         except ValueError:

@@ -76,7 +76,7 @@ class Update:
     def install(self) -> Path:
         new = Version(self.state.new, self.state.new_date)
         with self.journal.phase("check") as step:
-            python = preflight.python_for(self.mirror.text_of(new.sha, "pyproject.toml"), self.runner)
+            python = preflight.python_for(self.mirror.text_of(new.sha, "pyproject.toml"), Runner())
             step.note = preflight.check_room(self.place, self._database_bytes())
             self.journal.say(f"{step.note}; {python}")
         with self.journal.phase("install"):
