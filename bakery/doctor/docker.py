@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import psutil
 
 from bakery.doctor.finding import Finding, ok, warning, wrong
 from bakery.environment import Environment
+from infrastructure.docker.client import client
 from infrastructure.docker.engine import NETWORK, OLDEST_API, Engine, negotiated, translated
 from infrastructure.errors import HostProblem
-from infrastructure.runner import SAFE_PATH
 
 # Storage drivers that copy whole layers, or that Docker has given up (docs.docker.com/engine/storage/drivers/select-…).
 POOR_DRIVERS = {
@@ -42,7 +41,11 @@ def docker_findings(bakery: Environment) -> list[Finding]:
                 INSTALL,
             )
         ]
-    return [*engine_findings(version, info), *address_findings(bakery.docker_subnet, networks, host_networks())]
+    return [
+        *engine_findings(version, info),
+        client_finding(),
+        *address_findings(bakery.docker_subnet, networks, host_networks()),
+    ]
 
 
 def engine_findings(version: dict[str, Any], info: dict[str, Any]) -> list[Finding]:
@@ -58,9 +61,19 @@ def engine_findings(version: dict[str, Any], info: dict[str, Any]) -> list[Findi
         found.append(warning("Docker storage", f"{driver}: {POOR_DRIVERS[driver]}", mend))
     else:
         found.append(ok("Docker storage", driver))
-    if shutil.which("docker", path=SAFE_PATH) is None:
-        found.append(wrong("Docker client", "the program docker, which builds images, is not on this host.", INSTALL))
     return found
+
+
+def client_finding() -> Finding:
+    try:
+        found = client()
+    except HostProblem:
+        return wrong("Docker client", "the program docker, which builds images, is not on this host.", INSTALL)
+    if not found.buildkit:
+        return warning(
+            "Docker client", f"{found.path} has no BuildKit: images are built slowly.", "apt-get install docker-buildx"
+        )
+    return ok("Docker client", f"{found.path}, with BuildKit")
 
 
 def address_findings(subnet: str, networks: list[dict[str, Any]], host: dict[str, str]) -> list[Finding]:

@@ -6,22 +6,20 @@ so nothing in its argv or environment is the user's but the values of build argu
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
+from infrastructure.docker.client import Client, client_environment
 from infrastructure.errors import Problem
-from infrastructure.runner import Command, Runner
+from infrastructure.runner import Command
 from infrastructure.runtime import Limits
 from infrastructure.secret import Secret
 
 DOCKERFILE = "Dockerfile"
 LARGEST_DOCKERFILE = 1024 * 1024
 DEFAULT_PORT = 3000
-LAST_WITHOUT_PLUGIN = 23
 CPU_PERIOD = 100_000  # microseconds
 ARGUMENT = re.compile(r"^[ \t]*ARG[ \t]+(.+)$", re.IGNORECASE | re.MULTILINE)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -42,20 +40,19 @@ class ImageBuild:
     labels: Mapping[str, str]
     env: Mapping[str, Secret]
     limits: Limits
-    buildkit: bool
+    client: Client
     cgroup_parent: str = ""
-    client: str = "docker"
 
     def command(self, timeout: float) -> Command:
         arguments = declared_arguments(read_dockerfile(self.directory))
         given = {name: value for name, value in self.env.items() if name in arguments and not is_clients_own(name)}
         # Not --iidfile: with the image store of containerd it names what the engine does not know by that name.
-        argv = [self.client, "build", "--file", str(self.directory / DOCKERFILE), "--tag", self.tag, "--force-rm"]
+        argv = [self.client.path, "build", "--file", str(self.directory / DOCKERFILE), "--tag", self.tag, "--force-rm"]
         argv += [part for label in self.labels.items() for part in ("--label", "=".join(label))]
         argv += [part for name in sorted(given) for part in ("--build-arg", name)]  # the value comes from env
         if self.cgroup_parent:
             argv += ["--cgroup-parent", self.cgroup_parent]
-        if self.buildkit:
+        if self.client.buildkit:
             argv += ["--progress", "plain"]
         else:
             memory = f"{self.limits.memory_mb}m"
@@ -67,31 +64,12 @@ class ImageBuild:
             env={
                 **given,
                 **client_environment(),
-                "DOCKER_BUILDKIT": "1" if self.buildkit else "0",
+                "DOCKER_BUILDKIT": "1" if self.client.buildkit else "0",
                 # With them an image would be a list of one image and a statement about it, under another id.
                 "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             },
             timeout=timeout,
         )
-
-
-def client_environment() -> dict[str, str]:
-    """HOME, as the host's user may have logged in to a registry, and where the engine is."""
-    names = ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
-    passed = {name: os.environ[name] for name in names if name in os.environ}
-    return {**passed, "HOME": str(Path.home()), "DOCKER_CLI_HINTS": "false"}
-
-
-@lru_cache(maxsize=4)
-def has_buildkit(client: str, _changed_at: float) -> bool:
-    """Clients before 23 have it built in; later ones need the plugin buildx (docs.docker.com/build/buildkit). Asked
-    once of each client that is installed: two programs are started for it."""
-    said = Runner().run(Command(argv=(client, "--version"), env=client_environment())).output
-    major = re.search(r"version (\d+)", said)
-    if major and int(major[1]) < LAST_WITHOUT_PLUGIN:
-        return True
-    plugin = Command(argv=(client, "buildx", "version"), env=client_environment())
-    return Runner().run(plugin, check=False).exit_code == 0
 
 
 def read_dockerfile(directory: Path) -> str:

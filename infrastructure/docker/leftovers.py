@@ -32,7 +32,7 @@ IMAGE = re.compile(rb" ---> ([0-9a-f]{12})")
 FROM_CACHE = b" ---> Using cache"
 LONGEST_LINE = 4096
 KEPT_DAYS = 90  # how long a window is remembered: BuildKit's record of that age has been let go
-CLOCKS = 2.0  # seconds by which the engine's clock and ours may differ
+CLOCKS = 2.0  # seconds by which the engine's clock may differ, and by which it lets go of a build later than its client
 
 
 class StepImages:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +15,11 @@ from infrastructure.docker import containers
 from infrastructure.docker.build import (
     DEFAULT_PORT,
     ImageBuild,
-    client_environment,
     exposed_port,
-    has_buildkit,
     read_dockerfile,
     withheld,
 )
+from infrastructure.docker.client import client, client_environment
 from infrastructure.docker.engine import INSTANCE, RELEASE, Engine, translated
 from infrastructure.docker.leftovers import Leftovers
 from infrastructure.errors import HostProblem, Problem
@@ -45,18 +43,19 @@ KILLED = re.compile(r"(exit code:? 137|non-zero code: 137)")
 
 
 class DockerRuntime:
-    """``publish``: "bridge" reaches containers at their slot's fixed address, "loopback" at a published port."""
+    """``publish``: "bridge" reaches containers at their slot's fixed address, "loopback" at a published port.
+    ``clients``: a PATH, in which the program docker is looked for."""
 
-    def __init__(self, *, data_dir: Path, subnet: str, publish: str, client: str = "docker") -> None:
+    def __init__(self, *, data_dir: Path, subnet: str, publish: str, clients: str = SAFE_PATH) -> None:
         self.persistent = data_dir / "persistent"
         self.publish = publish
-        self.client = client
+        self.clients = clients
         self.leftovers = Leftovers(data_dir / "docker-leftovers.json")
         self.engine = Engine(instance_of(data_dir), subnet)
 
     def available(self) -> None:
-        self._client()
         self.engine.ping()
+        client(self.clients)
 
     def build(self, build: Build, runner: Runner, log: LogSink) -> Built:
         self.available()
@@ -64,7 +63,6 @@ class DockerRuntime:
         read_dockerfile(directory)
         for name in withheld(build.env, directory):
             log(f"{name} is no build argument that Bakery can give; write it into the Dockerfile.\n".encode())
-        client = self._client()
         with translated():
             about: dict[str, Any] = self.engine.api.info()
         group = f"{self.engine.instance}-image-{build.release_id}"
@@ -74,13 +72,12 @@ class DockerRuntime:
             labels=self.engine.labels(build.deployment_id, build.release_id),
             env=build.env,
             limits=build.limits,
-            buildkit=has_buildkit(str(client), client.stat().st_mtime),
             cgroup_parent=_group_for(group, build.limits, about),
-            client=str(client),
+            client=client(self.clients),
         )
         try:
             with (
-                self.leftovers.of_build(self.engine, buildkit=plan.buildkit) as hear,
+                self.leftovers.of_build(self.engine, buildkit=plan.client.buildkit) as hear,
                 DiskWatch("The image's build", (_root(about, build.source),)) as watch,
             ):
 
@@ -176,7 +173,7 @@ class DockerRuntime:
         try:
             self._create(app, name, command, in_slot=False)
             attach = Command(
-                argv=(str(self._client()), "start", "--attach", "--", name),
+                argv=(client(self.clients).path, "start", "--attach", "--", name),
                 env=client_environment(),
                 timeout=app.limits.timeout or ONCE_SECONDS,
             )
@@ -283,16 +280,6 @@ class DockerRuntime:
             except docker.errors.NotFound:
                 pass
             self.engine.api.create_volume(volume.name, "local", options, labels=self.engine.labels(deployment_id))
-
-    def _client(self) -> Path:
-        found = shutil.which(self.client, path=SAFE_PATH)
-        if found is None:
-            raise HostProblem(
-                "docker.unavailable",
-                "Docker is not installed on this host.",
-                "Install it, or choose the Bun runtime in the settings.",
-            )
-        return Path(found)
 
 
 def _group_for(group: str, limits: Limits, engine: Mapping[str, Any]) -> str:

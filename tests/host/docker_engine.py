@@ -48,6 +48,7 @@ class DockerEngine:
 
     def __init__(self, socket: Path | None = None) -> None:
         self.socket = socket
+        self.argv: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
         self.directory: Path | None = None
 
@@ -62,19 +63,32 @@ class DockerEngine:
         mount_control_groups()
         self.directory = Path(tempfile.mkdtemp(prefix="bakery-docker-"))
         socket = self.socket or self.directory / "docker.sock"
-        argv = ["dockerd", "--host", f"unix://{socket}", "--data-root", f"{self.directory}/data"]
-        argv += ["--exec-root", f"{self.directory}/exec", "--pidfile", f"{self.directory}/dockerd.pid"]
-        log = (self.directory / "log").open("wb")
-        self.process = subprocess.Popen(argv, stdout=log, stderr=log)
+        self.argv = ["dockerd", "--host", f"unix://{socket}", "--data-root", f"{self.directory}/data"]
+        self.argv += ["--exec-root", f"{self.directory}/exec", "--pidfile", f"{self.directory}/dockerd.pid"]
         os.environ["DOCKER_HOST"] = f"unix://{socket}"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if self.answers():
-                return ""
-            time.sleep(0.2)
+        if self._run():
+            return ""
         last = (self.directory / "log").read_text().strip().splitlines()[-1:]
         self.stop()
         return f"dockerd does not start here: {last}"
+
+    def restart(self, *, kill: bool = False) -> None:
+        """As by ``systemctl restart docker``, or after the kernel ended it. Only for one of our own."""
+        assert self.process
+        self.process.kill() if kill else self.process.terminate()
+        self.process.wait(60)
+        assert self._run(), "dockerd did not start again"
+
+    def _run(self) -> bool:
+        assert self.directory
+        log = (self.directory / "log").open("ab")
+        self.process = subprocess.Popen(self.argv, stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.answers():
+                return True
+            time.sleep(0.2)
+        return False
 
     def stop(self) -> None:
         if self.process:

@@ -8,6 +8,7 @@ import pytest
 
 from infrastructure.bun_build import Package, has_lock_file, start_argv, steps
 from infrastructure.docker.build import ImageBuild, declared_arguments, exposed_port, is_clients_own
+from infrastructure.docker.client import Client
 from infrastructure.docker.containers import words
 from infrastructure.errors import Problem
 from infrastructure.git import Repository
@@ -53,7 +54,7 @@ def image_build(directory: Path, **env: str) -> ImageBuild:
         labels={"bakery.release": "2"},
         env={name: Secret(value) for name, value in env.items()},
         limits=Limits(256, 150, 64, timeout=60),
-        buildkit=False,
+        client=Client("/usr/bin/docker", buildkit=False),
     )
 
 
