@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 NETWORK = "bakery"
 SECONDS = 60
 OLDEST_API, OLDEST_ENGINE = "1.41", "20.10"
+# Not “unless-stopped”: an engine that was killed ends, when it starts again, what still runs, and takes that for a stop
+# by somebody (moby's killWithSignal): the site would stay down. What Bakery stops is told to stay so, see ``stop``.
+KEPT_UP, KEPT_DOWN = {"Name": "always"}, {"Name": "no"}
 DEPLOYMENT, RELEASE, SLOT, INSTANCE = "bakery.deployment", "bakery.release", "bakery.slot", "bakery.instance"
 
 
@@ -126,6 +129,15 @@ class Engine:
                 self.api.remove_container(name, force=True, v=True)
             except docker.errors.NotFound:
                 return
+
+    def stop(self, name: str, grace_seconds: int) -> None:
+        """For good: no restart of the engine or of the host starts it again. Raises the SDK's errors."""
+        self.api.update_container(name, restart_policy=KEPT_DOWN)
+        self.api.stop(name, timeout=grace_seconds)
+
+    def start_again(self, name: str) -> None:
+        self.api.update_container(name, restart_policy=KEPT_UP)
+        self.api.start(name)
 
     def image(self, image: str) -> dict[str, Any] | None:
         import docker.errors

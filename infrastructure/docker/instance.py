@@ -22,7 +22,7 @@ def stop_all(data_dir: Path) -> list[str]:
     with translated():
         found = engine.api.containers(filters={"label": [f"{INSTANCE}={engine.instance}"]})
         for container in found:
-            engine.api.stop(container["Id"], timeout=GRACE_SECONDS)
+            engine.stop(container["Id"], GRACE_SECONDS)
     names = [container["Names"][0].lstrip("/") for container in found if SLOT in container["Labels"]]
     if names:
         _record(data_dir).write_text(json.dumps(names))
@@ -41,7 +41,7 @@ def start_again(data_dir: Path) -> list[str]:
     for name in names:
         if engine.container(name) is not None:
             with translated():
-                engine.api.start(name)
+                engine.start_again(name)
             started.append(name)
     record.unlink()
     return started

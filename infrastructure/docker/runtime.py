@@ -20,7 +20,7 @@ from infrastructure.docker.build import (
     withheld,
 )
 from infrastructure.docker.client import client, client_environment
-from infrastructure.docker.engine import INSTANCE, RELEASE, Engine, translated
+from infrastructure.docker.engine import INSTANCE, KEPT_UP, RELEASE, Engine, translated
 from infrastructure.docker.leftovers import Leftovers
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.git import base_directory
@@ -34,7 +34,7 @@ STATES = {
     "paused": ProcessState.RUNNING,
     "restarting": ProcessState.STARTING,
     "removing": ProcessState.STOPPED,
-    # Under “unless-stopped” a container that ends by itself is restarted: one that stays down was stopped.
+    # Under “always” a container that ends by itself is restarted: one that stays down was stopped.
     "exited": ProcessState.STOPPED,
     "dead": ProcessState.EXITED,
 }
@@ -143,11 +143,15 @@ class DockerRuntime:
 
         name = containers.container_name(deployment_id, slot)
         found = self.engine.container(name)
-        if found is None or not (found["State"]["Running"] or found["State"]["Restarting"]):
+        if found is None:
+            return
+        runs = found["State"]["Running"] or found["State"]["Restarting"]
+        # One that could not be started would be tried again by an engine that is restarted.
+        if not runs and found["HostConfig"]["RestartPolicy"]["Name"] == KEPT_DOWN["Name"]:
             return
         with translated():
             try:
-                self.engine.api.stop(name, timeout=grace_seconds)
+                self.engine.stop(name, grace_seconds)
             except docker.errors.NotFound:
                 return
 
@@ -231,7 +235,7 @@ class DockerRuntime:
                     binds=[f"{volume.name}:{volume.path}" for volume in mounted],
                     port_bindings=ports,
                     network_mode=network,
-                    restart_policy={"Name": "unless-stopped"} if in_slot else None,
+                    restart_policy=KEPT_UP if in_slot else None,
                     **containers.limits(app),
                 ),
                 networking_config=api.create_networking_config(endpoints),

@@ -147,6 +147,8 @@ def test_it_is_built_started_at_its_address_answers_and_stops(house: House) -> N
     house.runtime.stop(NUMBER, "blue", 5)
     house.runtime.stop(NUMBER, "blue", 5)
     assert house.observe().state == ProcessState.STOPPED
+    policy = docker("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", f"bakery-deployment-{NUMBER}-blue")
+    assert policy == "no"
 
 
 def test_it_has_limits_labels_an_init_and_no_more_capabilities_than_it_needs(house: House) -> None:
@@ -154,7 +156,7 @@ def test_it_has_limits_labels_an_init_and_no_more_capabilities_than_it_needs(hou
     found = json.loads(docker("inspect", f"bakery-deployment-{NUMBER}-blue"))[0]
     host = found["HostConfig"]
     assert (host["Memory"], host["PidsLimit"], host["NanoCpus"], host["Init"]) == (128 << 20, 64, 1_000_000_000, True)
-    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["RestartPolicy"]["Name"] == "always"
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
     assert host["CapDrop"] == ["ALL"]
     assert "no-new-privileges" in host["SecurityOpt"]

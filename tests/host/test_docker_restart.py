@@ -29,7 +29,7 @@ def test_a_restart_of_docker_leads_no_site_astray(make_app: MakeApp, docker_engi
     deploy(app, "one")
     deploy(app, "two")
     (slot,) = [slot for slot in app.slots if slot["id"] == app.releases[0]["slot_id"]]
-    assert address(app) == slot["address"]
+    assert address(app) == str(slot["address"])
     with stopped(app.instance, "background"), stopped(app.instance, "web"):
         with Visitors(app.instance.http_port, f"{app.name}.localhost") as visitors:
             until(lambda: visitors.seen("two") > 5, 30)
@@ -37,7 +37,7 @@ def test_a_restart_of_docker_leads_no_site_astray(make_app: MakeApp, docker_engi
             before = visitors.seen("two")
             until(lambda: visitors.seen("two") > before + 50, 60)
         assert set(visitors.answers) == {"two"}  # never the release that had been stopped
-        assert address(app) == slot["address"]
+        assert address(app) == str(slot["address"])
         assert len(made_for(app, "ps")) == 1
     until(lambda: app.instance.health().status_code == 200, 60)
     assert app.version() == "two"
