@@ -17,7 +17,8 @@ SECONDS = 60
 OLDEST_API, OLDEST_ENGINE = "1.41", "20.10"
 # Not “unless-stopped”: an engine that was killed ends, when it starts again, what still runs, and takes that for a stop
 # by somebody (moby's killWithSignal): the site would stay down. What Bakery stops is told to stay so, see ``stop``.
-KEPT_UP, KEPT_DOWN = {"Name": "always"}, {"Name": "no"}
+KEPT_UP: Any = {"Name": "always"}
+KEPT_DOWN: Any = {"Name": "no"}
 DEPLOYMENT, RELEASE, SLOT, INSTANCE = "bakery.deployment", "bakery.release", "bakery.slot", "bakery.instance"
 
 

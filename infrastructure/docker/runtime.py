@@ -20,7 +20,7 @@ from infrastructure.docker.build import (
     withheld,
 )
 from infrastructure.docker.client import client, client_environment
-from infrastructure.docker.engine import INSTANCE, KEPT_UP, RELEASE, Engine, translated
+from infrastructure.docker.engine import INSTANCE, KEPT_DOWN, KEPT_UP, RELEASE, Engine, translated
 from infrastructure.docker.leftovers import Leftovers
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.git import base_directory
