@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
 from tests.host.conftest import MakeApp
 from tests.host.docker_engine import DockerEngine
@@ -19,6 +20,13 @@ pytestmark = pytest.mark.usefixtures("base_image")
 def address(app: Driven) -> str:
     (container,) = made_for(app, "ps")
     return docker("inspect", "--format", "{{.NetworkSettings.Networks.bakery.IPAddress}}", container)
+
+
+def is_well(app: Driven) -> bool:
+    try:
+        return app.instance.health().status_code == 200
+    except requests.ConnectionError:  # it does not listen yet
+        return False
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["restarted", "killed"])
@@ -39,7 +47,7 @@ def test_a_restart_of_docker_leads_no_site_astray(make_app: MakeApp, docker_engi
         assert set(visitors.answers) == {"two"}  # never the release that had been stopped
         assert address(app) == str(slot["address"])
         assert len(made_for(app, "ps")) == 1
-    until(lambda: app.instance.health().status_code == 200, 60)
+    until(lambda: is_well(app), 60)
     assert app.version() == "two"
     app.get("/die")  # what is written after the restart is collected as well
     until(lambda: app.instance.manage("logs", app.name).stdout.count("version two listens") >= 3, 60)
