@@ -17,6 +17,16 @@ from tests.integration.conftest import MakeApp, make_app
 __all__ = ["MakeApp", "make_app"]
 
 
+WHOLE_INSTALLATIONS = 1800  # seconds: packages have to be fetched first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test is the first to ask for the server waits until Bakery is installed there."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(WHOLE_INSTALLATIONS))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def docker_engine() -> Iterator[DockerEngine]:
     """Before the instance starts, which keeps what its environment file says of where the engine is."""
