@@ -119,7 +119,7 @@ panel_domain() {
 }
 
 check_options() {
-    local mail='^[^[:space:]@]+@[^[:space:]@]+$' name='^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$'
+    local data_mark mail='^[^[:space:]@]+@[^[:space:]@]+$' name='^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$'
     if [ -z "$CERTBOT_EMAIL" ]; then
         bad Options "--certbot-email is missing" "Let's Encrypt needs an address that somebody reads."
     elif ! [[ $CERTBOT_EMAIL =~ $mail ]]; then
@@ -134,8 +134,11 @@ check_options() {
     fi
     [ -z "$PUBLIC_IP" ] || [[ $PUBLIC_IP =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}$ ]] ||
         bad Options "--public-ip $PUBLIC_IP is no IPv4 address" "It looks like 203.0.113.7."
-    check_directory --install-dir "$INSTALL_DIR"
-    check_directory --data-dir "$DATA_DIR"
+    check_directory --install-dir "$INSTALL_DIR" releases
+    data_mark=logs/install.log
+    [ ! -e "$DATA_DIR/environment.kept" ] || data_mark=environment.kept
+    [ "$(setting BAKERY_DATA_DIR)" != "$DATA_DIR" ] || data_mark=.
+    check_directory --data-dir "$DATA_DIR" "$data_mark"
     [ "${#DATA_DIR}" -le $LONGEST_DATA_DIR ] ||
         bad Options "--data-dir has more than $LONGEST_DATA_DIR characters; a socket below it would not fit" "Choose a shorter path."
     case $DATA_DIR/ in
@@ -143,7 +146,10 @@ check_options() {
     esac
 }
 
+# OPTION DIRECTORY MARK: uninstall.sh removes the whole directory, so it has to be Bakery's (then it has MARK) or empty.
 check_directory() {
+    [ -e "$2/$3" ] || [ -z "$(find "$2" -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | head -n 1)" ] ||
+        bad Options "$1 $2 has something else in it" "Name a directory of Bakery's own, such as $2/bakery."
     [[ $2 =~ ^/[A-Za-z0-9._/+-]+$ ]] ||
         bad Options "$1 $2 is no absolute path of letters, digits and . _ + - /" "It looks like /opt/bakery."
     case $2/ in

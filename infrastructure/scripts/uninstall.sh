@@ -53,11 +53,11 @@ parse_options() {
 check() {
     [ "$(id -u)" -eq 0 ] || stop "Only root can uninstall Bakery: start it with sudo."
     [[ $INSTALL_DIR =~ ^/[^/]+/[A-Za-z0-9._/+-]+$|^/[A-Za-z0-9._+-]+$ ]] || stop "$INSTALL_DIR is no directory of Bakery's."
-    [ -e "$INSTALL_DIR/.env" ] || [ -d "$INSTALL_DIR/releases" ] || [ -e "$INSTALL_DIR/current" ] ||
-        stop "There is no Bakery in $INSTALL_DIR. Name its directory with --install-dir."
+    [ -d "$INSTALL_DIR/releases" ] || stop "There is no Bakery in $INSTALL_DIR. Name its directory with --install-dir."
     DATA_DIR=$(setting BAKERY_DATA_DIR)
     DATA_DIR=${DATA_DIR:-/var/lib/bakery}
-    [[ $DATA_DIR =~ ^/[^/]+/.+ ]] || stop "BAKERY_DATA_DIR in $INSTALL_DIR/.env is $DATA_DIR, which is not removed by a script."
+    [ -d "$DATA_DIR/logs" ] || [ -d "$DATA_DIR/nginx" ] ||
+        stop "There is no Bakery in $DATA_DIR, which $INSTALL_DIR/.env calls its data directory. Nothing was removed."
     PORT=$(setting DATABASE_URL | sed -nE 's#.*@(127\.0\.0\.1|localhost):([0-9]+)/.*#\2#p')
 }
 

@@ -30,6 +30,7 @@ def test_the_preflight_says_all_that_is_wrong_at_once_and_changes_nothing(server
     until(lambda: server.run("sh", "-c", "exec 3<>/dev/tcp/127.0.0.1/443").ok or "443" in server.says("ss", "-Hltn"))
     try:
         wrong = ("--repo", "not-a-repository", "--port", "80", "--data-dir", "relative", "--domain", "panel.invalid")
+        wrong = (*wrong, "--install-dir", "/usr/local")
         server.run_installer("--check")  # what the copying of the script itself leaves is there now
         before = everything(server)
         done = server.run_installer("--check", "--frob", "--certbot-email", "nobody", *wrong)
@@ -38,7 +39,8 @@ def test_the_preflight_says_all_that_is_wrong_at_once_and_changes_nothing(server
         server.do("systemctl", "stop", "squatter")
     assert done.code == 1
     said = ["no option --frob", "nobody is no e-mail", "not-a-repository is no address", "--port 80", "relative is no"]
-    said += ["held by python3", "panel.invalid has no address", "7 to mend", "Nothing was changed."]
+    said += ["--install-dir /usr/local has something else in it", "held by python3", "panel.invalid has no address"]
+    said += ["8 to mend", "Nothing was changed."]
     assert [text for text in said if text not in done.output] == []
     assert after == before
 
