@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from bakery.admin_pages import ReadOnly
-from bakery.models import Task, TaskStep
+from bakery.models import AvailableVersion, Task, TaskStep
 
 admin.site.site_header = admin.site.site_title = "Bakery"
 admin.site.index_title = "What Bakery has stored"
@@ -45,3 +45,8 @@ class TaskStepAdmin(ReadOnly):
     @admin.display(description="Command")
     def command(self, step: TaskStep) -> str:
         return str(step)[:120] if step.argv else ""
+
+
+@admin.register(AvailableVersion)
+class AvailableVersionAdmin(ReadOnly):
+    list_display = ("id", "sha", "date", "current_sha", "seen_at", "looked_at", "problem")

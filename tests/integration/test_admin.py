@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from bakery.models import Task, TaskKind
+from bakery.models import AvailableVersion, Task, TaskKind
 from bakery.roles import Role
 from deployments.models import Deployment, EnvVar, LogChunk, LogStream, Release, StreamKind
 from deployments.services import requests
@@ -48,6 +48,7 @@ def shop() -> Deployment:
     )
     task = requests.deploy(made, by=None)
     task.steps.create(phase="build", argv=["bun", "install"])
+    AvailableVersion.objects.create(sha="a" * 40, changes=[{"sha": "a" * 40, "date": "", "subject": "A change"}])
     stream = LogStream.objects.create(kind=StreamKind.BUILD, deployment=made, release=task.release)
     LogChunk.objects.create(
         stream=stream, seq=1, first_line=0, line_count=1, byte_offset=0, created_at=timezone.now(), data="hello\n"
