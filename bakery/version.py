@@ -8,7 +8,6 @@ from pathlib import Path
 from bakery.environment import ROOT
 from infrastructure import version_file
 from infrastructure.errors import Problem
-from infrastructure.runner import Command, Runner
 from infrastructure.version_file import Version
 
 UNKNOWN = Version("")
@@ -23,6 +22,8 @@ def current() -> Version:
 def _of_checkout(directory: Path) -> Version:
     if not (directory / ".git").exists():
         return UNKNOWN
+    from infrastructure.runner import Command, Runner  # the web process of a server never loads what acts on the host
+
     argv = ("git", "-c", "safe.directory=*", "-C", str(directory), "log", "-1", "--format=%H %cI", "--")
     try:
         found = Runner().run(Command(argv, timeout=10), check=False)

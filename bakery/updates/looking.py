@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils import timezone
@@ -12,11 +13,10 @@ from bakery.events import announce
 from bakery.models import AvailableVersion
 from bakery.updates.requests import place
 from infrastructure.errors import Problem
-from infrastructure.runner import Runner
-from infrastructure.secret import Masker
-from infrastructure.update.mirror import Mirror
-from infrastructure.update.place import take_over_network
 from infrastructure.version_file import Version
+
+if TYPE_CHECKING:  # pages read what was seen; what acts on the host is loaded by whoever looks
+    from infrastructure.update.mirror import Mirror
 
 EVERY, AGAIN = timedelta(days=1), timedelta(hours=1)  # ``AGAIN``: after a look that saw nothing
 ONLY = 1  # there is one row
@@ -37,6 +37,11 @@ def is_due() -> bool:
 def look(ref: str = "") -> AvailableVersion:
     """Fetch, and keep what is new. Where that fails, what was seen before stays, with the reason beside it.
     ``ref``: a look at another version than the newest, which is not kept."""
+    from infrastructure.runner import Runner
+    from infrastructure.secret import Masker
+    from infrastructure.update.mirror import Mirror
+    from infrastructure.update.place import take_over_network
+
     server = place()
     take_over_network(server)
     runner = Runner(masker=Masker(server.secrets()))

@@ -26,6 +26,8 @@ ACTS_ON_THE_HOST = (
     "infrastructure.runtimes",
     "infrastructure.supervisor",
     "infrastructure.systemd",
+    "infrastructure.update.mirror",
+    "infrastructure.update.story",
     "deployments.services.engine",
     "deployments.services.preparation",
     "deployments.services.work",
