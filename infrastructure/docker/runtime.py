@@ -39,6 +39,7 @@ STATES = {
     "dead": ProcessState.EXITED,
 }
 ONCE_SECONDS = 600.0
+BUILDKIT_IN_GROUPS = 23  # major version of the engine since which BuildKit takes --cgroup-parent; before, it is ignored
 KILLED = re.compile(r"(exit code:? 137|non-zero code: 137)")
 
 
@@ -66,14 +67,16 @@ class DockerRuntime:
         with translated():
             about: dict[str, Any] = self.engine.api.info()
         group = f"{self.engine.instance}-image-{build.release_id}"
+        parent = _group_for(group, build.limits, about)
+        found = client(self.clients)
         plan = ImageBuild(
             directory=directory,
             tag=f"bakery/deployment-{build.deployment_id}:release-{build.release_id}",
             labels=self.engine.labels(build.deployment_id, build.release_id),
             env=build.env,
             limits=build.limits,
-            cgroup_parent=_group_for(group, build.limits, about),
-            client=client(self.clients),
+            cgroup_parent=parent,
+            client=replace(found, buildkit=found.buildkit and bool(parent) and buildkit_keeps_limits(about)),
         )
         try:
             with (
@@ -292,6 +295,13 @@ def _group_for(group: str, limits: Limits, engine: Mapping[str, Any]) -> str:
         return ""
     made = cgroups.create(group, limits.memory_mb * 1024 * 1024, limits.cpu_percent, limits.max_processes)
     return f"/{cgroups.OURS}/{group}" if made else ""
+
+
+def buildkit_keeps_limits(engine: Mapping[str, Any]) -> bool:
+    """Whether BuildKit of this engine builds in the control group that it is told. The classic builder has limits of
+    its own; a build without any could take the sites down."""
+    major = str(engine.get("ServerVersion", "")).partition(".")[0]
+    return major.isdigit() and int(major) >= BUILDKIT_IN_GROUPS
 
 
 def _root(engine: Mapping[str, Any], otherwise: Path) -> Path:
