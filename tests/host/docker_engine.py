@@ -77,7 +77,19 @@ class DockerEngine:
         assert self.process
         self.process.kill() if kill else self.process.terminate()
         self.process.wait(60)
+        self._wait_for_containerd()
         assert self._run(), "dockerd did not start again"
+
+    def _wait_for_containerd(self) -> None:
+        """dockerd's own one ends a moment after it. A new dockerd that still sees it would wait for it in vain."""
+        assert self.directory
+        try:
+            pid = int((self.directory / "exec" / "containerd" / "containerd.pid").read_text())
+        except (OSError, ValueError):
+            return
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def _run(self) -> bool:
         assert self.directory
