@@ -6,12 +6,8 @@ turn, which beat calls every few seconds.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from django.conf import settings
 from django.utils import timezone
@@ -22,6 +18,7 @@ from bakery.models import Task, TaskKind, TaskState
 from bakery.updates.adoption import Adopter
 from bakery.updates.requests import place
 from infrastructure.errors import HostProblem, Problem
+from infrastructure.lock import held_alone
 from infrastructure.runner import Runner
 from infrastructure.update import starting
 from infrastructure.update import state as states
@@ -40,7 +37,7 @@ def tend(seconds: float = TURN_SECONDS) -> None:
         return
     server = place()
     prepare(server)
-    with _one_at_a_time(server) as mine:
+    with held_alone(server.states / "tending") as mine:  # a second turn has nothing to do
         if not mine:
             return
         adopter = Adopter(server)
@@ -101,18 +98,3 @@ def _start(server: Place, task: int) -> None:
 def _age(state: State) -> float:
     asked = parse_datetime(state.requested_at)
     return (timezone.now() - asked).total_seconds() if asked else 0.0
-
-
-@contextmanager
-def _one_at_a_time(server: Place) -> Iterator[bool]:
-    """A second turn, of another thread or worker, has nothing to do."""
-    handle = os.open(server.states / "tending", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)

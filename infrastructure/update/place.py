@@ -48,6 +48,11 @@ class Place:
         return self.data / "updates"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that updates, as long as it lives."""
+        return self.states / "lock"
+
+    @property
     def update_logs(self) -> Path:
         return self.logs / "updates"
 

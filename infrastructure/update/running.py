@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType
 
 import psycopg
 
 from infrastructure.errors import Blame, HostProblem, Problem
 from infrastructure.files import make_directory
+from infrastructure.lock import held_alone
 from infrastructure.runner import Runner
 from infrastructure.secret import Masker
 from infrastructure.update import state as states
@@ -41,7 +39,7 @@ def run(place: Place, task: int, *, booting: bool = False) -> int:
     """Carry the update of this task out, or put back what an earlier process left. Returns the exit code; another one
     than 0 has systemd begin it again."""
     prepare(place)
-    with the_only_one(place) as alone:
+    with held_alone(place.lock) as alone:
         state = states.read(place.state_file(task)) if alone else None
         if state is None or state.is_finished:
             return 0
@@ -102,21 +100,6 @@ def prepare(place: Place) -> None:
     """Everybody may read how far an update is: nothing in it is secret."""
     make_directory(place.states, 0o755)
     make_directory(place.update_logs, 0o755)
-
-
-@contextmanager
-def the_only_one(place: Place) -> Iterator[bool]:
-    """Whether no other process updates. The lock ends with its process, however that ends."""
-    handle = os.open(place.states / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
 
 
 def forget_old(place: Place, kept: int = KEPT) -> None:

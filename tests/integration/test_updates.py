@@ -20,12 +20,13 @@ from bakery.updates.tending import tend
 from deployments.models import LogChunk, LogStream
 from deployments.services.requests import cancel
 from infrastructure.errors import Problem
+from infrastructure.lock import held_alone
 from infrastructure.runner import Runner
 from infrastructure.secret import Masker
 from infrastructure.update import state as states
 from infrastructure.update.journal import Journal
 from infrastructure.update.mirror import Mirror
-from infrastructure.update.running import prepare, run, the_only_one
+from infrastructure.update.running import prepare, run
 from infrastructure.update.state import State
 from infrastructure.version_file import Version
 from tests.integration.bakerys_repository import Server, git
@@ -360,7 +361,7 @@ def test_an_update_that_was_cut_off_before_it_changed_anything_is_over(server: S
 def test_a_second_updater_does_nothing(server: Server) -> None:
     task = requests.update(by=None)
     made_state(server, task).save()
-    with the_only_one(requests.place()) as alone:
+    with held_alone(requests.place().lock) as alone:
         assert alone
         assert run(requests.place(), task.pk) == 0
     found = states.read(requests.place().state_file(task.pk))
