@@ -47,8 +47,13 @@ class ImageBuild:
         arguments = declared_arguments(read_dockerfile(self.directory))
         given = {name: value for name, value in self.env.items() if name in arguments and not is_clients_own(name)}
         # Not --iidfile: with the image store of containerd it names what the engine does not know by that name.
-        argv = [self.client.path, "build", "--file", str(self.directory / DOCKERFILE), "--tag", self.tag, "--force-rm"]
-        argv += [part for label in self.labels.items() for part in ("--label", "=".join(label))]
+        argv = [self.client.path, "build", "--tag", self.tag, "--force-rm"]
+        labelled = None if self.client.buildkit else with_labels(self.directory / DOCKERFILE, self.labels)
+        if labelled:
+            argv += ["--file", "-"]
+        else:
+            argv += ["--file", str(self.directory / DOCKERFILE)]
+            argv += [part for label in self.labels.items() for part in ("--label", "=".join(label))]
         argv += [part for name in sorted(given) for part in ("--build-arg", name)]  # the value comes from env
         if self.cgroup_parent:
             argv += ["--cgroup-parent", self.cgroup_parent]
@@ -68,6 +73,7 @@ class ImageBuild:
                 # With them an image would be a list of one image and a statement about it, under another id.
                 "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             },
+            stdin=labelled,
             timeout=timeout,
         )
 
@@ -86,6 +92,16 @@ def read_dockerfile(directory: Path) -> str:
         )
     with path.open("rb") as file:
         return file.read(LARGEST_DOCKERFILE).decode("utf-8", "replace")
+
+
+def with_labels(dockerfile: Path, labels: Mapping[str, str]) -> bytes | None:
+    """The Dockerfile with all labels in one step at its end: of each ``--label`` the classic builder makes a step, with
+    a container and a layer of its own. None: it ends in the middle of a line, or is too large."""
+    text = dockerfile.read_bytes()
+    if len(text) > LARGEST_DOCKERFILE or text.rstrip().endswith((b"\\", b"`")):
+        return None
+    pairs = " ".join(f'{name}="{value}"' for name, value in labels.items())
+    return text + f"\nLABEL {pairs}\n".encode()
 
 
 def declared_arguments(dockerfile: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,18 @@ def test_an_image_is_built_with_limits_and_no_value_in_its_argv(tmp_path: Path) 
     assert command.env["TOKEN"] == Secret("hush")
     assert command.env.get("DOCKER_CONFIG") != Secret("/evil")
     assert "UNUSED" not in command.env
+
+
+def test_the_classic_builder_gets_all_labels_in_one_step_and_buildkit_as_options(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM x\nRUN make")
+    classic = image_build(tmp_path)
+    assert classic.command(60).stdin == b'FROM x\nRUN make\nLABEL bakery.release="2"\n'
+    assert "--label" not in classic.command(60).argv
+    kit = replace(classic, client=Client("/usr/bin/docker", buildkit=True)).command(60)
+    assert kit.stdin is None
+    assert "--label bakery.release=2" in " ".join(kit.argv)
+    (tmp_path / "Dockerfile").write_text("FROM x\nRUN make \\\n")
+    assert "--label bakery.release=2" in " ".join(classic.command(60).argv)
 
 
 def test_the_arguments_that_a_dockerfile_declares_are_read() -> None:
