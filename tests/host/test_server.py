@@ -39,10 +39,14 @@ def ready(server: Server, base_image: None) -> Server:
     save = subprocess.Popen(["docker", "save", "oven/bun:1"], stdout=subprocess.PIPE)
     subprocess.run(["docker", "exec", "-i", server.name, "docker", "load"], stdin=save.stdout, check=True, timeout=120)
     assert save.wait(30) == 0
+    allow_file_repositories(server)
+    return server
+
+
+def allow_file_repositories(server: Server) -> None:
     server.do("sed", "-i", "$ a BAKERY_ALLOW_FILE_REPOSITORIES=true", "/opt/bakery/.env")
     server.do("systemctl", "restart", "bakery.target")
     server.wait_until_healthy()
-    return server
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +139,22 @@ def test_the_sites_come_back_after_a_reboot_with_a_broken_bakery(
         ready.do("mv", "-T", "/opt/bakery/current.away", "/opt/bakery/current")
         ready.do("systemctl", "restart", "bakery.target")
     ready.wait_until_healthy()
+
+
+def test_a_backup_of_bakery_brings_everything_back_on_a_fresh_server(
+    ready: Server, bare: ServerApp, boxed: ServerApp
+) -> None:
+    served, admin = bare.version(), ready.admin
+    ready.put("/root/passphrase", "a passphrase for the test\n", "600")
+    file = ("/root/panel.backup", "--passphrase-file", "/root/passphrase")
+    ready.bakery("backup_panel", *file)
+    ready.uninstall("--delete-data")
+    assert not ready.exists("/var/lib/bakery")
+    ready.install()
+    allow_file_repositories(ready)
+    ready.bakery("restore_panel", *file, timeout=600)
+    bare.serves(served)
+    boxed.serves("1")
+    ready.wait_until_healthy()
+    ready.admin = admin  # people are as they were
+    assert ready.signed_in().get(f"http://{ready.address}/deployments/1", timeout=30).status_code == 200
