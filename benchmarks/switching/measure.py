@@ -35,9 +35,11 @@ async def measure(
         measured = Measured(way.name, load)
         began = time.monotonic()
         load.start()
-        for number in range(1, switches + 1):
-            serving = await _replace(way, serving, Release(f"v{number}", ports[number % 2]), measured)
-        await load.stop()
+        try:
+            for number in range(1, switches + 1):
+                serving = await _replace(way, serving, Release(f"v{number}", ports[number % 2]), measured)
+        finally:  # clients that nobody stops would ask for ever
+            await load.stop()
         measured.seconds = time.monotonic() - began
         if long_seconds:
             serving = await _replace_under_long_ones(way, serving, ports, switches + 1, measured, port, long_seconds)

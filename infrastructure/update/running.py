@@ -43,13 +43,14 @@ def run(place: Place, task: int, *, booting: bool = False) -> int:
         state = states.read(place.state_file(task)) if alone else None
         if state is None or state.is_finished:
             return 0
-        signal.signal(signal.SIGTERM, _interrupt)
+        handler = signal.signal(signal.SIGTERM, _interrupt)
         journal = _journal(place, state)
         update = Update(place, journal, Runner(recorder=journal, masker=journal.masker))
         try:
             return _go(update, state, booting=booting)
         finally:
             journal.close()
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _go(update: Update, state: State, *, booting: bool) -> int:
