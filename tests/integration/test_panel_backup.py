@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,9 @@ PASSPHRASE = "a passphrase for the tests"
 API_KEY = "swordfish-4711-swordfish"
 
 
-@pytest.fixture(scope="module")
-def fresh() -> Iterator[Instance]:
-    """A second Bakery, on which nothing was deployed."""
+@contextmanager
+def another_instance() -> Iterator[Instance]:
+    """Not the one of all tests: what those have deployed there would be moved as well."""
     data = Path(tempfile.mkdtemp(prefix="bakery-test-")).resolve()  # pytest's own are closed to PostgreSQL's account
     made = Instance(
         Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
@@ -45,6 +46,20 @@ def fresh() -> Iterator[Instance]:
     finally:
         made.stop()
         shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Instance]:
+    """A Bakery on which nothing was deployed."""
+    with another_instance() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def leaving() -> Iterator[Instance]:
+    with another_instance() as made:
+        made.manage("create_admin", EMAIL, "-", "--reset", stdin=f"{PASSWORD}\n")
+        yield made
 
 
 @dataclass
@@ -68,26 +83,22 @@ def passphrase_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def old(instance: Instance, tmp_path_factory: pytest.TempPathFactory, passphrase_file: Path) -> Iterator[Old]:
+def old(leaving: Instance, tmp_path_factory: pytest.TempPathFactory, passphrase_file: Path) -> Old:
     directory = tmp_path_factory.mktemp("old")
-    made = [Driven(instance, name, AppRepository(directory / name, healthy(name))) for name in ("shop", "blog", "idle")]
+    made = [Driven(leaving, name, AppRepository(directory / name, healthy(name))) for name in ("shop", "blog", "idle")]
     shop, blog, idle = made
-    try:
-        shop.create("--env", f"API_KEY={API_KEY}", "--persistent", "data")
-        blog.create("--env", "GREETING=good day")
-        idle.create()
-        for app in made:
-            assert app.deploy()["state"] == "succeeded", app.build_log()
-        idle.ask("stop")
-        blog.repository.commit(healthy("a newer blog, never deployed"))
-        instance.manage("env", "blog", "set", "GREETING=not live yet")
-        file = directory / "panel.backup"
-        told = instance.manage_json("backup_panel", str(file), "--passphrase-file", str(passphrase_file))
-        assert isinstance(told, dict)
-        yield Old(instance, shop, blog, idle, file, told)
-    finally:
-        for app in made:
-            instance.manage("delete_deployment", app.name, "--yes", "--no-wait", check=False)
+    shop.create("--env", f"API_KEY={API_KEY}", "--persistent", "data")
+    blog.create("--env", "GREETING=good day")
+    idle.create()
+    for app in made:
+        assert app.deploy()["state"] == "succeeded", app.build_log()
+    idle.ask("stop")
+    blog.repository.commit(healthy("a newer blog, never deployed"))
+    leaving.manage("env", "blog", "set", "GREETING=not live yet")
+    file = directory / "panel.backup"
+    told = leaving.manage_json("backup_panel", str(file), "--passphrase-file", str(passphrase_file))
+    assert isinstance(told, dict)
+    return Old(leaving, shop, blog, idle, file, told)
 
 
 def restore(instance: Instance, file: Path, passphrase_file: Path, *argv: str) -> subprocess.CompletedProcess[str]:
