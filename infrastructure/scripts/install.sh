@@ -313,6 +313,7 @@ check_clock() {
 }
 
 check_existing() {
+    local engine
     if has nginx; then
         ok Nginx "$(nginx -v 2>&1 | sed 's/.*: //') is here and is used; its sites stay as they are"
         # Where its own configuration is broken already, Bakery's part could never be loaded.
@@ -338,7 +339,8 @@ check_existing() {
     if [ -z "$DOCKER" ]; then
         ok Docker "left out, as --no-docker says: repositories with a Dockerfile cannot be deployed"
     elif has dockerd || has docker; then
-        ok Docker "$(docker version -f '{{.Server.Version}}' 2>/dev/null || echo 'an engine that does not answer now') is here and is used"
+        engine=$(docker version -f '{{.Server.Version}}' 2>/dev/null | grep .)
+        ok Docker "${engine:-an engine that does not answer now} is here and is used"
     else
         ok Docker "will be installed"
     fi
