@@ -16,6 +16,7 @@ from infrastructure.update.state import State
 
 INTERVAL = 0.2  # seconds between two looks
 PATIENCE = 15.0  # seconds after which a task that nobody has begun is worth a word
+RECORDING = 60.0  # seconds that a worker, which has just been started, may take to write down how it ended
 
 
 class UpdateFollower:
@@ -32,6 +33,7 @@ class UpdateFollower:
             state = states.read(self.place.state_file(self.task.pk))
             self._show_log()
             if state and state.is_finished:
+                self._wait_until_recorded()
                 return self._ended(state)
             if state is None or not state.attempts:
                 self._look_whether_it_begins(time.monotonic() - began)
@@ -55,6 +57,16 @@ class UpdateFollower:
         if waited > PATIENCE and not self.warned:
             self.warned = True
             self.say("No worker has begun it yet: is one running? (manage.py doctor)")
+
+    def _wait_until_recorded(self) -> None:
+        """Until its task is over too: before that, another update would be refused."""
+        deadline = time.monotonic() + RECORDING
+        while time.monotonic() < deadline:
+            with suppress(Error):
+                connection.close_if_unusable_or_obsolete()
+                if not Task.objects.unfinished().filter(pk=self.task.pk).exists():
+                    return
+            time.sleep(INTERVAL)
 
     @staticmethod
     def _ended(state: State) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from infrastructure.nginx.rotation import KEPT, rotate
@@ -9,16 +10,27 @@ from tests.integration.nginx_host import running_edge
 from tests.integration.waiting import until
 
 
+def uris(*logs: Path) -> list[str]:
+    lines = [line for log in logs for line in log.read_text().splitlines()]
+    return sorted(json.loads(line)["uri"] for line in lines)
+
+
 def test_requests_go_on_in_a_new_file_and_none_is_missing() -> None:
     with running_edge() as edge:
-        old = Path(f"{edge.access_log}.1")
+        old, asked = Path(f"{edge.access_log}.1"), 0
+
+        def one_more_is_in_the_new_file() -> bool:
+            nonlocal asked
+            asked += 1  # the workers open the new file some time after the signal
+            edge.ask(f"/after/{asked}")
+            return edge.access_log.stat().st_size > 0
+
         edge.ask("/before")
         until(lambda: bool(edge.log_lines(uri="/before")))
         assert rotate([edge.access_log], edge.router.master, most_bytes=1) == [edge.access_log]
-        until(edge.access_log.exists)
-        edge.ask("/after")
-        until(lambda: bool(edge.log_lines(uri="/after")))
-        assert "/before" in old.read_text()
+        until(one_more_is_in_the_new_file)
+        expected = sorted(["/before", *(f"/after/{number}" for number in range(1, asked + 1))])
+        until(lambda: uris(old, edge.access_log) == expected)
         assert {oct(log.stat().st_mode & 0o7777) for log in (old, edge.access_log)} == {"0o640"}, (
             "addresses carry tokens"
         )
