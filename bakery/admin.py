@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from bakery.admin_pages import ReadOnly
-from bakery.models import AvailableVersion, Task, TaskStep
+from bakery.models import Alarm, AvailableVersion, Task, TaskStep
 
 admin.site.site_header = admin.site.site_title = "Bakery"
 admin.site.index_title = "What Bakery has stored"
@@ -50,3 +50,9 @@ class TaskStepAdmin(ReadOnly):
 @admin.register(AvailableVersion)
 class AvailableVersionAdmin(ReadOnly):
     list_display = ("id", "sha", "date", "current_sha", "seen_at", "looked_at", "problem")
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ReadOnly):
+    list_display = ("subject", "message", "urgent", "raised_at", "ended_at")
+    list_filter = ("urgent",)

@@ -36,15 +36,22 @@ class Environment:
     base_url: str
     api_url: str
     public_ip: str
+    public_ipv6: str
     install_dir: Path | None  # of a server: releases, mirror, .env. None: a checkout, which does not update itself
     data_dir: Path
     logs_dir: Path
     builds_dir: Path
     github_client_id: str
     github_client_secret: str
+    certbot: str  # the program, by name or path
     certbot_email: str
+    certbot_server: str  # the ACME directory; "": Let's Encrypt's
+    certbot_staging: bool  # Let's Encrypt's for trying, whose certificates no browser trusts
+    certbot_authenticator: str  # "webroot" or "nginx"
+    dns_resolvers: tuple[str, ...]  # "address" or "address:port" ("[address]:port")
     apps_domain: str
     http_port: int
+    https_port: int
     port_range: tuple[int, int]
     processes: str  # "supervisord" or "systemd": what runs the processes of bun releases
     supervisor_url: str
@@ -94,15 +101,22 @@ def read_environment() -> Environment:
         base_url=base_url,
         api_url=reader.url("BAKERY_API_URL", f"{base_url}/api"),
         public_ip=reader.text("BAKERY_PUBLIC_IP", ""),
+        public_ipv6=reader.text("BAKERY_PUBLIC_IPV6", ""),
         install_dir=reader.optional_directory("BAKERY_INSTALL_DIR"),
         data_dir=data_dir,
         logs_dir=reader.directory("BAKERY_LOGS_DIR", str(data_dir / "logs")),
         builds_dir=reader.directory("BAKERY_BUILDS_DIR", str(data_dir / "builds")),
         github_client_id=reader.text("GITHUB_CLIENT_ID", ""),
         github_client_secret=reader.secret("GITHUB_CLIENT_SECRET") or "",
+        certbot=reader.text("BAKERY_CERTBOT", "certbot"),
         certbot_email=reader.text("CERTBOT_EMAIL", ""),
+        certbot_server=reader.text("CERTBOT_SERVER", ""),
+        certbot_staging=reader.flag("CERTBOT_STAGING"),
+        certbot_authenticator=reader.choice("CERTBOT_AUTHENTICATOR", ("webroot", "nginx")),
+        dns_resolvers=reader.listed("BAKERY_DNS_RESOLVERS", "1.1.1.1,8.8.8.8,9.9.9.9"),
         apps_domain=reader.text("BAKERY_APPS_DOMAIN", "localhost"),
         http_port=reader.port("BAKERY_HTTP_PORT", 8080),
+        https_port=reader.port("BAKERY_HTTPS_PORT", 8443),
         port_range=reader.port_range("BAKERY_PORT_RANGE", "20000-20999"),
         processes=reader.choice("BAKERY_PROCESSES", ("supervisord", "systemd")),
         supervisor_url=reader.text("BAKERY_SUPERVISOR_URL", f"unix://{data_dir / 'run' / 'supervisor.sock'}"),
@@ -187,6 +201,9 @@ class _Reader:
             if len(raw) != 32 or len(set(raw)) < 8:
                 self.findings.append("ENCRYPTION_KEY is not 32 random bytes in urlsafe base64.")
         return keys
+
+    def listed(self, name: str, default: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name, default).split(",") if part.strip())
 
     def directory(self, name: str, default: str) -> Path:
         return Path(self.text(name, default)).expanduser().resolve()

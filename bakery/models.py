@@ -34,6 +34,11 @@ class TaskKind(models.TextChoices):
     DELETE = "delete", "Delete"
     APPLY_ROUTES = "apply-routes", "Apply routes"
     UPDATE = "update", "Update"
+    CERTIFICATE = "certificate", "Certificate"
+
+
+# What is no work of the release engine's, though it may be about a deployment.
+BESIDE_THE_ENGINE = (TaskKind.UPDATE, TaskKind.CERTIFICATE)
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -43,6 +48,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def unfinished(self) -> TaskQuerySet:
         return self.filter(state__in=UNFINISHED)
+
+    def of_the_engine(self) -> TaskQuerySet:
+        return self.exclude(kind__in=BESIDE_THE_ENGINE)
 
     def for_feed(self) -> TaskQuerySet:
         return self.select_related("deployment", "release", "requested_by").order_by("-created_at", "-pk")
@@ -85,6 +93,11 @@ class Task(models.Model):
                 condition=models.Q(kind=TaskKind.UPDATE, state__in=UNFINISHED),
                 name="one_update_at_a_time",
             ),
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=models.Q(kind=TaskKind.CERTIFICATE, state__in=UNFINISHED),
+                name="one_certificate_task_at_a_time",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,6 +137,34 @@ class TaskStep(models.Model):
 
     def __str__(self) -> str:
         return " ".join(self.argv) if self.argv else self.phase
+
+
+class Alarm(models.Model):
+    """Something that a person has to look at, until it is over: shown in the activity feed and on the dashboard.
+
+    ``key`` tells which one it is (``certificate.expires:7``), so that what raises it again changes this row.
+    """
+
+    key = models.CharField(max_length=120)
+    subject = models.CharField(max_length=253)
+    message = models.TextField()
+    hint = models.TextField(blank=True)
+    urgent = models.BooleanField(default=False)
+    deployment = models.ForeignKey(
+        "deployments.Deployment", null=True, blank=True, on_delete=models.CASCADE, related_name="alarms"
+    )
+    raised_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-changed_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["key"], condition=models.Q(ended_at=None), name="one_open_alarm_of_a_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.message}"
 
 
 class AvailableVersion(models.Model):

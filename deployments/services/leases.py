@@ -103,5 +103,5 @@ def acquire(deployment_id: int) -> Lease | None:
 
 def left_behind() -> list[int]:
     """Deployments on which nobody works although something is asked of them."""
-    waiting = Deployment.objects.filter(FREE, tasks__state__in=("queued", "running"))
-    return list(waiting.order_by(F("pk")).values_list("pk", flat=True).distinct())
+    asked = Task.objects.unfinished().of_the_engine().values("deployment")
+    return list(Deployment.objects.filter(FREE, pk__in=asked).order_by(F("pk")).values_list("pk", flat=True))

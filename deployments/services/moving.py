@@ -165,8 +165,11 @@ def _reserve_anew() -> None:
 
 def _rename_hosts() -> None:
     """The host names that Bakery made end in this host's domain. One that a person gave a deployment stays theirs."""
-    for generated in Domain.objects.filter(generated=True).select_related("deployment"):
-        generated.hostname = Hostname(f"{generated.deployment.name}.{settings.BAKERY.apps_domain}")
+    for deployment in Deployment.objects.all():
+        generated = deployment.domains.filter(generated=True).first()
+        if generated is None:
+            continue
+        generated.hostname = Hostname(f"{deployment.name}.{settings.BAKERY.apps_domain}")
         if Domain.objects.exclude(pk=generated.pk).filter(hostname=generated.hostname).exists():
             generated.delete()
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bakery.models import UNFINISHED, Task
+from bakery.models import Task
 from deployments.models import Deployment
 from deployments.services import host
 from deployments.services.leases import FREE, acquire, left_behind
@@ -25,7 +25,7 @@ def misrouted() -> list[int]:
     """Send requests where the database says, for deployments on which nobody is at work; returns those mended."""
     settled = Deployment.objects.filter(FREE, deleting=False, stopped=False, current_release__slot__isnull=False)
     # What a killed worker left is resumed by another one, which knows how far it was.
-    settled = settled.exclude(tasks__state__in=UNFINISHED)
+    settled = settled.exclude(pk__in=Task.objects.unfinished().of_the_engine().values("deployment"))
     rows = settled.values_list("pk", "current_release__slot__name")
     return [pk for pk, slot in rows if host.router().live_slot(pk) != slot and _mend_route(pk)]
 
@@ -40,7 +40,7 @@ def _mend_route(deployment_id: int) -> bool:
         current = deployment.current_release
         if deployment.stopped or deployment.deleting or current is None or current.slot is None:
             return False
-        if deployment.tasks.unfinished().exists():
+        if deployment.tasks.unfinished().of_the_engine().exists():
             return False
         if host.router().live_slot(deployment_id) == current.slot.name:
             return False
@@ -50,5 +50,5 @@ def _mend_route(deployment_id: int) -> bool:
         return True
     finally:
         lease.give_back()
-        if Task.objects.unfinished().filter(deployment=deployment_id).exists():
+        if Task.objects.unfinished().of_the_engine().filter(deployment=deployment_id).exists():
             wake(deployment_id)  # whoever was to work on it may have found the lease taken

@@ -48,7 +48,9 @@ def create_deployment(
         except IntegrityError:  # somebody else took the name just now
             raise ValidationError({"name": "Deployment with this Name already exists."}) from None
         reserve_slots(deployment)
-        deployment.domains.create(hostname=Hostname(f"{name}.{django_settings.BAKERY.apps_domain}"), generated=True)
+        deployment.domains.create(
+            hostname=Hostname(f"{name}.{django_settings.BAKERY.apps_domain}"), generated=True, primary=True
+        )
         _set_persistent(deployment, persistent)
         if env:
             set_env(deployment, by=by, values=env)

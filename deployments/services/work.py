@@ -50,7 +50,7 @@ def work(deployment_id: int, is_stopping: Callable[[], bool] = lambda: False) ->
             lease.abandon()
             raise
         # Something may have been queued after the last look, by somebody whose wake-up found the lease taken.
-        if is_stopping() or not Task.objects.unfinished().filter(deployment=deployment_id).exists():
+        if is_stopping() or not Task.objects.unfinished().of_the_engine().filter(deployment=deployment_id).exists():
             return
 
 
@@ -61,7 +61,7 @@ def claim(deployment_id: int, lease: Lease) -> Task | None:
         if deployment is None:
             return None
         lease.check()
-        tasks = Task.objects.select_for_update().filter(deployment=deployment).order_by("pk")
+        tasks = Task.objects.select_for_update().of_the_engine().filter(deployment=deployment).order_by("pk")
         interrupted = tasks.filter(state=TaskState.RUNNING).first()
         task = interrupted or tasks.filter(state=TaskState.QUEUED).first()
         if task is None:

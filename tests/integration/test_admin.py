@@ -11,11 +11,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from bakery.models import AvailableVersion, Task, TaskKind
+from bakery.models import Alarm, AvailableVersion, Task, TaskKind
 from bakery.roles import Role
 from deployments.models import Deployment, EnvVar, LogChunk, LogStream, Release, StreamKind
 from deployments.services import requests
 from deployments.services.settings import create_deployment
+from domains.models import Certificate, DnsProvider
+from infrastructure.secret import Secret
 from tests.integration.people import PASSWORD, alice, bob, charlie
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +50,9 @@ def shop() -> Deployment:
     )
     task = requests.deploy(made, by=None)
     task.steps.create(phase="build", argv=["bun", "install"])
+    Certificate.objects.create(deployment=made)
+    DnsProvider.objects.create(name="zone", plugin="rfc2136", credentials=Secret("very secret"))
+    Alarm.objects.create(key="certificate.expires:1", subject="shop", message="It runs out.", deployment=made)
     AvailableVersion.objects.create(sha="a" * 40, changes=[{"sha": "a" * 40, "date": "", "subject": "A change"}])
     stream = LogStream.objects.create(kind=StreamKind.BUILD, deployment=made, release=task.release)
     LogChunk.objects.create(

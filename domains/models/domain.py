@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from infrastructure.values import Hostname
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from accounts.models import User
+
+
+def validate_hostname(text: str) -> None:
+    try:
+        Hostname(text.removeprefix("*."))
+    except ValueError as problem:
+        raise ValidationError(str(problem)) from problem
+
+
+class Verdict(models.TextChoices):
+    """What the last look at a name's DNS found. Why stands in ``Domain.report``."""
+
+    UNCHECKED = "unchecked", "Not looked at yet"
+    RIGHT = "right", "Points here"
+    WRONG = "wrong", "Does not point here"
+    UNCLEAR = "unclear", "DNS does not answer"
+
+
+class DomainQuerySet(models.QuerySet["Domain"]):
+    def visible_to(self, user: User | AnonymousUser) -> DomainQuerySet:
+        """Every role sees every name; a deactivated account sees none."""
+        return self if user.is_authenticated and user.is_active else self.none()
+
+    def for_list(self) -> DomainQuerySet:
+        return self.select_related("deployment", "deployment__certificate").order_by("hostname")
+
+
+class Domain(models.Model):
+    """A host name under which Nginx serves a deployment, in A-label form; ``*.example.com`` stands for all below it.
+    Each deployment has one that Bakery made: ``<name>.<apps domain>``. Without a deployment it is the panel's own."""
+
+    deployment = models.ForeignKey(
+        "deployments.Deployment", null=True, blank=True, on_delete=models.CASCADE, related_name="domains"
+    )
+    hostname = models.CharField(max_length=253, unique=True, validators=[validate_hostname])
+    generated = models.BooleanField(default=False)
+    primary = models.BooleanField(default=False, help_text="The name that the others redirect to, where they do.")
+    redirects = models.BooleanField(default=False, help_text="Redirect (301) to the primary name instead of serving.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    # What DNS says.
+    verdict = models.CharField(max_length=12, choices=Verdict.choices, default=Verdict.UNCHECKED)
+    report = models.JSONField(default=dict, blank=True, help_text="Records seen and findings of the last look.")
+    checked_at = models.DateTimeField(null=True, blank=True)
+    next_check_at = models.DateTimeField(null=True, blank=True, help_text="When it is looked at again by itself.")
+    checks = models.PositiveIntegerField(default=0, help_text="Looks since the verdict last changed.")
+
+    # What Nginx serves at this name, by the last TLS handshake.
+    served_fingerprint = models.CharField(max_length=64, blank=True)
+    served_until = models.DateTimeField(null=True, blank=True)
+    served_problem = models.TextField(blank=True)
+    served_at = models.DateTimeField(null=True, blank=True)
+
+    # What is asked for at this name besides being routed.
+    hsts_seconds = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(63_072_000)],
+        help_text="Strict-Transport-Security: browsers keep to https:// for so many seconds. 0: not sent.",
+    )
+    max_body_mb = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(102_400)],
+        help_text="Largest request body, MiB. Empty: the deployment's.",
+    )
+    auth_user = models.CharField(max_length=100, blank=True)
+    auth_hash = models.CharField(max_length=200, blank=True, help_text="crypt(3) of the password, as Nginx reads it.")
+    allowed_networks = models.JSONField(default=list, blank=True, help_text="CIDR networks. Empty: everybody.")
+    maintenance = models.BooleanField(default=False, help_text="Show the maintenance page instead of the app.")
+    headers = models.JSONField(default=dict, blank=True, help_text="Extra response headers: name to value.")
+
+    objects = DomainQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-primary", "-generated", "hostname"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deployment"], condition=models.Q(primary=True), name="one_primary_name_per_deployment"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(primary=True, redirects=True), name="the_primary_name_does_not_redirect"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.hostname
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.hostname.startswith("*.")
