@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
+
+from tests.integration.waiting import until
 
 IMAGE = "bakery-test/systemd:bookworm"
 SUITE = "bookworm"
@@ -105,14 +104,6 @@ def docker(*argv: str, timeout: float = 120) -> str:
     done = subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def until(is_so: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
-    return answer
 
 
 def import_debian() -> None:

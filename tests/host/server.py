@@ -14,7 +14,8 @@ from pathlib import Path
 
 import requests
 
-from tests.host.machine import Machine, Outcome, docker, until
+from tests.host.machine import Machine, Outcome, docker
+from tests.integration.waiting import until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REPOSITORY = "/srv/bakery.git"  # as the server sees it

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from infrastructure.runner import Command, CommandFailed, Runner
 from infrastructure.runtime import App, Build, Built, Limits, Observation, ProcessState
 from infrastructure.secret import Secret
 from tests.host.docker_engine import BUN, BUSYBOX, DockerEngine, bun_image, busybox_image
+from tests.integration.waiting import until
+from tests.plan import free_port
 
 pytestmark = pytest.mark.skipif(not BUSYBOX, reason="busybox-static is not installed")
 NUMBER = 930_000 + os.getpid() % 1000
@@ -80,14 +81,6 @@ class House:
         return self.runtime.observe(NUMBER, slot)
 
 
-def until(is_so: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
-    return answer
-
-
 def ask(upstream: str) -> str:
     def answer() -> str | None:
         try:
@@ -99,13 +92,6 @@ def ask(upstream: str) -> str:
 
     found: str = until(answer)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 def docker(*arguments: str) -> str:

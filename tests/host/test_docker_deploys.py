@@ -45,11 +45,11 @@ def test_a_dockerfile_is_deployed_replaced_under_load_rolled_back_and_deleted_wi
     assert app.version() == "one"
     with Visitors(app.instance.http_port, f"{app.name}.localhost") as visitors:
         deploy(app, "two")
-        until(lambda: visitors.seen("two") > 20, 30)
+        until(lambda: visitors.seen("two") > 20)
         assert app.ask("rollback")["state"] == "succeeded"
     assert visitors.lost == []
     assert app.version() == "one"
-    until(lambda: "version one listens" in app.instance.manage("logs", app.name).stdout, 30)
+    until(lambda: "version one listens" in app.instance.manage("logs", app.name).stdout)
     number = app.id
     app.instance.manage("delete_deployment", app.name, "--yes")
     assert docker("ps", "-aq", "--filter", f"label=bakery.deployment={number}") == ""
@@ -80,7 +80,7 @@ def test_a_container_comes_back_and_serves_after_its_engine_ended_it(make_app: M
     deploy(app, "sturdy")
     (container,) = made_for(app, "ps")
     docker("restart", "--time", "1", container)
-    until(lambda: app.get("/").status_code == 200, 30)
+    until(lambda: app.get("/").status_code == 200)
     assert app.version() == "sturdy"
 
 
@@ -88,7 +88,7 @@ def test_an_image_leaves_with_its_release(make_app: MakeApp) -> None:
     app = make_app(containerised("0"), watch_seconds=0, drain_seconds=1)
     for version in range(1, 7):
         deploy(app, str(version))
-    until(lambda: len(made_for(app, "images")) <= 5, 30)
+    until(lambda: len(made_for(app, "images")) <= 5)
     assert app.states.count("retained") == 4
 
 
@@ -97,10 +97,10 @@ def test_an_application_that_gets_a_dockerfile_or_loses_it_serves_all_the_time(m
     assert app.deploy()["state"] == "succeeded", app.build_log()
     with Visitors(app.instance.http_port, f"{app.name}.localhost") as visitors:
         deploy(app, "boxed")
-        until(lambda: visitors.seen("boxed") > 20, 30)
+        until(lambda: visitors.seen("boxed") > 20)
         app.repository.commit(healthy("bare again"))
         assert app.deploy()["state"] == "succeeded", app.build_log()
-        until(lambda: visitors.seen("bare again") > 20, 30)
+        until(lambda: visitors.seen("bare again") > 20)
     assert visitors.lost == []
     assert [release["runtime"] for release in app.releases] == ["bun", "docker", "bun"]
 

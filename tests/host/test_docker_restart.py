@@ -40,7 +40,7 @@ def test_a_restart_of_docker_leads_no_site_astray(make_app: MakeApp, docker_engi
     assert address(app) == str(slot["address"])
     with stopped(app.instance, "background"), stopped(app.instance, "web"):
         with Visitors(app.instance.http_port, f"{app.name}.localhost") as visitors:
-            until(lambda: visitors.seen("two") > 5, 30)
+            until(lambda: visitors.seen("two") > 5)
             docker_engine.restart(kill=kill)
             before = visitors.seen("two")
             until(lambda: visitors.seen("two") > before + 50, 60)

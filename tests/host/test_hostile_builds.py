@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.host.docker_engine import BUN
-from tests.host.machine import until
 from tests.host.test_systemd import PACKAGE, SERVER, Host, host
+from tests.integration.waiting import until
 
 __all__ = ["host"]
 
@@ -148,7 +148,7 @@ def test_what_a_killed_worker_left_building_ends_when_it_is_built_again(neighbou
     request = {"do": "build", "deployment": 97, "release": 1, "files": app("echo begun > $HOME/begun; sleep 1000")}
     argv = ["docker", "exec", "-w", "/opt/bakery", neighbour.name, "python3", "-m", "tests.host.inside_systemd"]
     with subprocess.Popen([*argv, json.dumps(request)], stdout=subprocess.DEVNULL) as worker:
-        until(lambda: neighbour.says("cat", "/var/lib/bakery/builds/97/cache/begun"), 30)
+        until(lambda: neighbour.says("cat", "/var/lib/bakery/builds/97/cache/begun"))
         neighbour.do("sh", "-c", "kill -KILL $(pgrep --full inside_system[d])")
         worker.wait(30)
     assert neighbour.says("pgrep", "--uid", "1880000097", "sleep")

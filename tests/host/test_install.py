@@ -6,8 +6,8 @@ import pytest
 import requests
 
 from infrastructure.systemd.bakery_units import SERVICES
-from tests.host.machine import until
 from tests.host.server import EMAIL, REPOSITORY, Server
+from tests.integration.waiting import until
 
 ACTIVE = ("bakery.target", *SERVICES, "nginx.service", "redis-server@bakery.service", "docker.service")
 SECRETS = ("DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "ENCRYPTION_KEY")

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from tests.host.apps_on_a_server import ServerApp
-from tests.host.machine import until
 from tests.host.server import Server
 from tests.integration.apps import healthy
+from tests.integration.waiting import until
 
 # systemd.exec(5): what "systemd-analyze security" gives at most, 0 is best, 10 is a service without any hardening.
 MOST_EXPOSED = {"bakery": 2.0, "bakery-beat": 2.0, "bakery-logs": 2.0, "bakery-worker": 4.0}

@@ -74,7 +74,7 @@ def test_the_printed_credentials_open_the_dashboard(ready: Server) -> None:
 def test_a_bun_application_is_replaced_under_load_and_rolled_back(bare: ServerApp) -> None:
     with bare.visitors() as visitors:
         bare.deploy(healthy("2"))
-        until(lambda: visitors.seen("2") > 20, 30)
+        until(lambda: visitors.seen("2") > 20)
         assert bare.ask("rollback")["state"] == "succeeded"
         bare.serves("1")
     assert visitors.lost == []
@@ -83,7 +83,7 @@ def test_a_bun_application_is_replaced_under_load_and_rolled_back(bare: ServerAp
 def test_a_dockerfile_application_is_replaced_under_load_and_rolled_back(boxed: ServerApp) -> None:
     with boxed.visitors() as visitors:
         boxed.deploy(containerised("2"))
-        until(lambda: visitors.seen("2") > 20, 30)
+        until(lambda: visitors.seen("2") > 20)
         assert boxed.ask("rollback")["state"] == "succeeded"
         boxed.serves("1")
     assert visitors.lost == []

@@ -17,7 +17,8 @@ import pytest
 
 from infrastructure.systemd.bakery_units import Place, units
 from tests.host.docker_engine import DockerEngine
-from tests.host.machine import Machine, docker, until
+from tests.host.machine import Machine, docker
+from tests.integration.waiting import until
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("debootstrap") is None, reason="it takes root and debootstrap"
@@ -255,7 +256,7 @@ def test_while_bakerys_pages_are_away_visitors_are_told_so(prepared: NginxMachin
 def test_a_killed_nginx_is_back_with_all_sites(prepared: NginxMachine) -> None:
     pid = prepared.read("/run/nginx.pid").strip()
     prepared.do("kill", "-KILL", pid)
-    until(lambda: prepared.says("cat", "/run/nginx.pid") not in ("", pid), 30)
+    until(lambda: prepared.says("cat", "/run/nginx.pid") not in ("", pid))
     prepared.wait_for(SHOP, "blue")
     assert prepared.answer(LEGACY) == (200, "legacy")
     prepared.have("apply", hostnames=[SHOP, "after.example.com"])
@@ -267,7 +268,7 @@ def test_an_upgrade_of_the_package_keeps_all_sites(prepared: NginxMachine) -> No
     master, before = prepared.read("/run/nginx.pid"), prepared.everything()
     again = ("apt-get", "-qq", "install", "-y", "--reinstall", "nginx", "nginx-common")
     prepared.do("env", "DEBIAN_FRONTEND=noninteractive", *again, timeout=300)
-    until(lambda: prepared.says("cat", "/run/nginx.pid") not in ("", master.strip()), 30)
+    until(lambda: prepared.says("cat", "/run/nginx.pid") not in ("", master.strip()))
     prepared.wait_for(SHOP, "blue")
     assert prepared.everything() == before
     prepared.have("apply", hostnames=[SHOP, "upgraded.example.com"])

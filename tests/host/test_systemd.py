@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.host.docker_engine import BUN, DockerEngine
-from tests.host.machine import Machine, docker, until
+from tests.host.machine import Machine, docker
+from tests.integration.waiting import until
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("debootstrap") is None or shutil.which(BUN) is None,
@@ -67,9 +68,7 @@ class Host(Machine):
         return self.ask(named.get("port", PORT))
 
     def ask(self, port: int = PORT) -> dict[str, str]:
-        answer: dict[str, str] = json.loads(
-            until(lambda: self.says("python3", "-c", ASK, f"http://127.0.0.1:{port}/"), 30)
-        )
+        answer: dict[str, str] = json.loads(until(lambda: self.says("python3", "-c", ASK, f"http://127.0.0.1:{port}/")))
         return answer
 
     def observe(self, deployment: int, slot: str = "blue") -> dict[str, Any]:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.host.machine import Outcome, until
+from tests.host.machine import Outcome
 from tests.host.server import Server
 from tests.integration.apps import healthy
 from tests.integration.visitors import Visitors
+from tests.integration.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 SITE = "still-here"

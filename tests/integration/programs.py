@@ -25,7 +25,7 @@ def pid_of(instance: Instance, program: str) -> int:
         found[:] = [process.pid for process in processes.of_instance(instance.place) if _name(process.pid) == program]
         return len(found) == 1
 
-    until(is_found, 30)
+    until(is_found)
     return found[0]
 
 

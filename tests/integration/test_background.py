@@ -32,22 +32,22 @@ def parent(instance: Instance) -> int:
 
 
 def test_a_killed_worker_is_started_again_and_the_others_do_not_notice(instance: Instance) -> None:
-    until(lambda: children(instance).keys() == NAMES, timeout=30)
+    until(lambda: children(instance).keys() == NAMES)
     before = children(instance)
     os.kill(before["worker-deploys"], signal.SIGKILL)
-    until(lambda: children(instance).get("worker-deploys") not in (None, before["worker-deploys"]), timeout=30)
+    until(lambda: children(instance).get("worker-deploys") not in (None, before["worker-deploys"]))
     after = children(instance)
     assert {name: pid for name, pid in after.items() if name != "worker-deploys"} == {
         name: pid for name, pid in before.items() if name != "worker-deploys"
     }
-    until(lambda: instance.health().status_code == 200, timeout=30)
+    until(lambda: instance.health().status_code == 200)
 
 
 def test_when_their_parent_is_killed_none_of_them_is_left_twice(instance: Instance) -> None:
-    until(lambda: children(instance).keys() == NAMES, timeout=30)
+    until(lambda: children(instance).keys() == NAMES)
     before = set(children(instance).values())
     os.kill(parent(instance), signal.SIGKILL)
-    until(lambda: children(instance).keys() == NAMES and before.isdisjoint(children(instance).values()), timeout=30)
+    until(lambda: children(instance).keys() == NAMES and before.isdisjoint(children(instance).values()))
     everything = {process.pid for process in processes.of_instance(instance.place)}
     until(lambda: all(processes.read_process(pid) is None for pid in before & everything), timeout=60)
-    until(lambda: instance.health().status_code == 200, timeout=30)
+    until(lambda: instance.health().status_code == 200)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from infrastructure.runtime import App, Build, Limits, Observation, ProcessState
 from infrastructure.secret import Secret
 from infrastructure.supervisor.processes import SupervisorProcesses
 from infrastructure.trees import make_owned, make_private
+from tests.integration.waiting import until
+from tests.plan import free_port
 
 BUN = os.environ.get("BAKERY_BUN") or shutil.which("bun") or "/opt/bun/node_modules/.bin/bun"
 pytestmark = [
@@ -74,14 +76,6 @@ class Supervisord:
         self.socket.unlink(missing_ok=True)
 
 
-def until(is_so: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.03)
-    return answer
-
-
 def ask(port: int) -> dict[str, str]:
     def answer() -> Any:
         try:
@@ -92,13 +86,6 @@ def ask(port: int) -> dict[str, str]:
 
     found: dict[str, str] = until(answer)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 class House:

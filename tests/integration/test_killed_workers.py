@@ -83,7 +83,7 @@ def held_in_start(app: Driven, gates: Gates) -> Iterator[int]:
     worker = programs.pid_of(app.instance, "worker-deploys")
     with programs.frozen([supervisord]):
         gates.open("build")
-        until(lambda: app.releases[0]["state"] == "starting", 30)
+        until(lambda: app.releases[0]["state"] == "starting")
         os.kill(worker, 9)
     yield task
 
@@ -178,7 +178,7 @@ def test_a_worker_that_was_frozen_for_longer_than_its_lease_leaves_the_host_alon
     with held_in_build(app, gates) as task:
         with programs.frozen([programs.pid_of(app.instance, "worker-deploys")]):
             expired = "SELECT id FROM deployments_deployment WHERE name = %s AND lease_expires_at < now()"
-            until(lambda: bool(rows(app.instance, expired, app.name)), 30)
+            until(lambda: bool(rows(app.instance, expired, app.name)))
         gates.wait_for("build", 2, 60)  # the build was begun anew: the first one is not trusted any more
     assert app.ended(task)["state"] == "succeeded", app.build_log()
     assert app.task(task)["attempts"] == 2

@@ -19,7 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 from benchmarks.switching.host import PrivateNginx
 from infrastructure.nginx.panel import panel_config
 from tests.integration.people import PASSWORD, alice, bob
-from tests.integration.web_process import Web, daphne, free_port
+from tests.integration.web_process import Web, daphne
+from tests.plan import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 NAME = "panel.example.com"

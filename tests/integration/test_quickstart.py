@@ -66,7 +66,7 @@ def test_health_names_the_processes_that_are_gone(instance: Instance) -> None:
     supervisor = control.Supervisord(instance.place.supervisor_socket)
     supervisor.stop("background")
     try:
-        until(lambda: instance.health().json()["parts"]["collector"]["ok"] is False, 30)
+        until(lambda: instance.health().json()["parts"]["collector"]["ok"] is False)
         answer = instance.health()
         assert answer.status_code == 503
         assert answer.json()["parts"]["redis"]["ok"] is True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import User
+from tests.plan import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,13 +59,6 @@ def environment(data_dir: Path) -> dict[str, str]:
         "BAKERY_DATA_DIR": str(data_dir),
         "BAKERY_PORT": str(settings.BAKERY.port),  # the cookie's name has it
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
