@@ -6,7 +6,7 @@ from typing import Any
 
 
 def until(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
-    """Poll until ``condition`` holds; returns what it said, or fails. The deadline is generous: test machines are slow."""
+    """Poll until ``condition`` holds; returns what it said, or fails. The deadline is generous: machines are slow."""
     deadline = time.monotonic() + timeout
     while not (answer := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
