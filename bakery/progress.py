@@ -15,6 +15,7 @@ EXPECTED = {
     TaskKind.START: ("start", "probe", "switch"),
     TaskKind.STOP: ("unroute", "drain", "stop"),
     TaskKind.DELETE: ("unroute", "remove processes, containers and images", "remove files"),
+    TaskKind.APPLY_ROUTES: ("apply routes",),
     TaskKind.UPDATE: ("fetch", "check", "install", "pause", "back up", "migrate", "activate", "start", "verify"),
 }
 DOING = {
@@ -28,6 +29,7 @@ DOING = {
     "retire": "Ending the old release",
     "prune": "Letting go of old releases",
     "unroute": "Taking it off the web server",
+    "apply routes": "Telling the web server its names",
     "stop": "Ending its processes",
     "check": "Looking whether it can run here",
     "install": "Installing the new version beside the old one",

@@ -15,7 +15,7 @@ from infrastructure.errors import Refused
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class _Value(str):
+class Value(str):
     """A string that has been parsed. ``str(value)`` is safe to put behind ``--`` in an argv."""
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class _Value(str):
         return Refused(f"input.{cls.kind}", f"“{shown}” is not a usable {cls.kind.replace('-', ' ')}: {why}", hint)
 
 
-class DeploymentName(_Value):
+class DeploymentName(Value):
     """A DNS label (RFC 1123): it becomes the first part of the application's host name."""
 
     kind = "name"
@@ -39,7 +39,7 @@ class DeploymentName(_Value):
         return super().__new__(cls, text)
 
 
-class Hostname(_Value):
+class Hostname(Value):
     """A host name of RFC 1123 in A-label form, lower case, no trailing dot, at most 253 characters."""
 
     kind = "host-name"
@@ -52,7 +52,7 @@ class Hostname(_Value):
         return super().__new__(cls, name)
 
 
-class GitUrl(_Value):
+class GitUrl(Value):
     """``https://host/path``, ``ssh://user@host/path``, ``user@host:path``; ``file:///path`` where allowed.
 
     A password in the URL is refused: it would end up in the repository's configuration and in logs.
@@ -91,7 +91,7 @@ class GitUrl(_Value):
         return super().__new__(cls, text)
 
 
-class GitRef(_Value):
+class GitRef(Value):
     """A branch, tag or full commit SHA, by the rules of ``git check-ref-format``."""
 
     kind = "branch"
@@ -115,7 +115,7 @@ class GitRef(_Value):
         return re.fullmatch(r"[0-9a-f]{40}", self) is not None
 
 
-class HttpPath(_Value):
+class HttpPath(Value):
     """A root-relative path with an optional query, as it stands in a request line (RFC 9112)."""
 
     kind = "path"
@@ -127,7 +127,7 @@ class HttpPath(_Value):
         return super().__new__(cls, text)
 
 
-class RelativePath(_Value):
+class RelativePath(Value):
     """A directory inside the repository, normalised; ``""`` is the repository's root."""
 
     kind = "directory"
@@ -145,7 +145,7 @@ class RelativePath(_Value):
         return super().__new__(cls, normal)
 
 
-class EnvName(_Value):
+class EnvName(Value):
     """The name of an environment variable (POSIX: letters, digits, underscores; no digit first)."""
 
     kind = "variable-name"

@@ -8,7 +8,7 @@ from bakery.models import TaskKind
 from deployments.models import ReleaseState
 from deployments.services.activation import activate
 from deployments.services.job import Job
-from deployments.services.operations import delete, restart, start, stop
+from deployments.services.operations import apply_routes, delete, restart, start, stop
 from deployments.services.preparation import build, fetch
 from deployments.services.pruning import prune
 
@@ -37,4 +37,5 @@ STORIES: dict[str, Callable[[Job], None]] = {
     TaskKind.STOP: stop,
     TaskKind.START: start,
     TaskKind.DELETE: delete,
+    TaskKind.APPLY_ROUTES: apply_routes,
 }

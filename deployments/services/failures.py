@@ -52,7 +52,7 @@ def put_back(job: Job) -> None:
         job.say(f"\x1b[31m{task.error_message}\x1b[0m {task.error_hint}".rstrip())
     try:
         _quote_last_output(job)
-        if task.kind not in (TaskKind.DELETE, TaskKind.STOP):
+        if task.kind not in (TaskKind.DELETE, TaskKind.STOP, TaskKind.APPLY_ROUTES):
             settle(job)
         _remove_what_was_built(job)
     except (LeaseLost, DatabaseError, InterfaceError):

@@ -80,6 +80,12 @@ def start(job: Job) -> None:
     _start_in(job, slot)
 
 
+def apply_routes(job: Job) -> None:
+    """The web server gets the deployment's names as they are now. What runs, and where requests go, stays."""
+    with job.phase("apply routes"):
+        host.router().apply([host.route_of(job.deployment)])
+
+
 def delete(job: Job) -> None:
     """Take away everything that was made for the deployment, the outside first, its row last."""
     pk = job.deployment.pk

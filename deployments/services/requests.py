@@ -94,6 +94,17 @@ def start(deployment: Deployment, *, by: User | None) -> Task:
     return _simple(deployment, TaskKind.START, by)
 
 
+def apply_routes(deployment: Deployment, *, by: User | None) -> Task:
+    """Bring the web server to what the database says of the deployment's names. One that is queued is given back."""
+    with transaction.atomic():
+        locked = _lock(deployment)
+        queued = locked.tasks.filter(kind=TaskKind.APPLY_ROUTES, state=TaskState.QUEUED).first()
+        if queued:
+            wake(locked.pk)
+            return queued
+        return _queue(locked, TaskKind.APPLY_ROUTES, by, None)
+
+
 def delete(deployment: Deployment, *, by: User | None) -> Task:
     """Delete the deployment and everything that was made for it. A running deploy is cancelled first."""
     with transaction.atomic():

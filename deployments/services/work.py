@@ -71,7 +71,7 @@ def claim(deployment_id: int, lease: Lease) -> Task | None:
         elif task.kind in FIRST_STATE and task.release_id:
             if not Release.objects.move(task.release_id, ReleaseState.QUEUED, FIRST_STATE[TaskKind(task.kind)]):
                 raise LeaseLost
-        elif task.kind != TaskKind.DELETE:
+        elif task.kind not in (TaskKind.DELETE, TaskKind.APPLY_ROUTES):
             task.release = deployment.current_release  # a deploy may have come before it
         task.state = TaskState.RUNNING
         task.attempts += 1

@@ -91,6 +91,9 @@ class Domain(models.Model):
             models.UniqueConstraint(
                 fields=["deployment"], condition=models.Q(primary=True), name="one_primary_name_per_deployment"
             ),
+            models.UniqueConstraint(
+                models.Value(1), condition=models.Q(primary=True, deployment=None), name="one_primary_name_of_the_panel"
+            ),
             models.CheckConstraint(
                 condition=~models.Q(primary=True, redirects=True), name="the_primary_name_does_not_redirect"
             ),

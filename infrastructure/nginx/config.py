@@ -102,7 +102,7 @@ def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
     timeout = _within(route.request_timeout, 1, 86400)
     run = prefix.of(number)
     parts = [HEADING]
-    names = [Hostname(host.name) for host in route.hosts]
+    names = [Hostname(name) for name in route.hostnames]
     if names:
         parts.append(
             render(

@@ -148,12 +148,7 @@ def _ports(options: Options, place: Layout) -> list[Line]:
     running = processes.running_supervisord(place) is not None
     left = not running and bool(processes.of_instance(place))
     lines = []
-    asked = (
-        ("Pages", "--port", options.port),
-        ("Apps", "--http-port", options.http_port),
-        ("Apps, HTTPS", "--https-port", options.https_port),
-    )
-    for name, option, port in asked:
+    for name, option, port in (("Pages", "--port", options.port), ("Apps", "--http-port", options.http_port)):
         if running:
             lines.append(Line(name, f"port {port}: this instance is running"))
         elif left:
