@@ -28,7 +28,15 @@ def running_instance(*, docker: bool = False) -> Iterator[Instance]:
     """With Alice as its admin. ``docker``: with an engine that has the image oven/bun:1, or this process ends."""
     data = Path(tempfile.mkdtemp(prefix="bakery-bench-"))
     data.chmod(0o711)  # the applications' own accounts pass through it
-    options = Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
+    options = Options(
+        port=free_port(),
+        http_port=free_port(),
+        https_port=free_port(),
+        data_dir=data,
+        demo=False,
+        detach=True,
+        listed=False,
+    )
     instance = Instance(options)
     with ExitStack() as ends:
         ends.callback(shutil.rmtree, data, ignore_errors=True)

@@ -25,7 +25,7 @@ from benchmarks.switching.host import PrivateNginx, free_port, nginx_binary
 from benchmarks.switching.measure import Measured, measure
 from benchmarks.switching.ways import HOST, Naive, ReloadAndWait, Renamed, Way
 from infrastructure.nginx.master import Master, accepting_workers
-from infrastructure.routing import Route
+from infrastructure.routing import Host, Route
 
 WRK_SECONDS = 5
 # An app that does nothing, so that what the hops cost is seen.
@@ -72,7 +72,7 @@ def throughput() -> dict[str, Speed] | None:
         router = nginx.router
         try:
             text = NOTHING.format(port=port) + ONE_HOP.format(port=port, log=router.logs_dir / "access.json")
-            router.apply([Route(1, "shop", (HOST,), f"127.0.0.1:{port}", "")])
+            router.apply([Route(1, "shop", (Host(HOST),), f"127.0.0.1:{port}", "")])
             router.switch(1, "blue", 1)
             with router.applier.lock():
                 router.applier.replace({router.prefix.sites / "direct.conf": text})

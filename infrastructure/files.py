@@ -7,13 +7,16 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace ``path``; a reader sees the old text or the new one, also after a power cut."""
+def write_atomically(path: Path, text: str, mode: int = 0o644, group: int | None = None) -> None:
+    """Replace ``path``; a reader sees the old text or the new one, also after a power cut. ``group``: whose it becomes
+    before it is seen, where that is not the directory's way already."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:
             file.write(text)
             file.flush()
+            if group is not None:
+                os.fchown(file.fileno(), -1, group)
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(name).replace(path)

@@ -43,11 +43,22 @@ class Instance:
     def http_port(self) -> int:
         return self.options.http_port
 
+    @property
+    def https_port(self) -> int:
+        return self.options.https_port
+
     def quickstart(self, *argv: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run the quickstart on this instance's directory and ports."""
-        own = ("--port", str(self.options.port), "--http-port", str(self.http_port), "--data-dir", str(self.data_dir))
+        own = self.own_options()
         command = [sys.executable, "-m", "infrastructure.quickstart", *own, "--unlisted", "--no-demo", *argv]
         return run(command, timeout)
+
+    def own_options(self) -> list[str]:
+        ports = {"--port": self.options.port, "--http-port": self.http_port, "--https-port": self.https_port}
+        return [text for name, port in ports.items() for text in (name, str(port))] + [
+            "--data-dir",
+            str(self.data_dir),
+        ]
 
     def start(self) -> None:
         done = self.quickstart("--detach")

@@ -29,7 +29,15 @@ def plan_instance() -> Options:
     data = _data_dir()
     place = layout.Layout(layout.CHECKOUT, data)
     data.mkdir(parents=True, exist_ok=True)
-    options = Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
+    options = Options(
+        port=free_port(),
+        http_port=free_port(),
+        https_port=free_port(),
+        data_dir=data,
+        demo=False,
+        detach=True,
+        listed=False,
+    )
     old = {**OWN_SETTINGS, **reserve_ranges(), **environment_file.read(place.environment_file)}
     values = environment_file.plan(place, options, programs.find(place), old)
     environment_file.write(place.environment_file, values)

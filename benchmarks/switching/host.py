@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infrastructure.nginx.router import NginxRouter
-from infrastructure.routing import Route
+from infrastructure.routing import Host, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 15.0
@@ -81,12 +81,17 @@ class PrivateNginx:
 
     root: Path
     http_port: int = field(default_factory=free_port)
+    https_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.binary = nginx_binary() or "nginx"
         self.router = NginxRouter(
-            prefix=self.root / "nginx", nginx_binary=self.binary, http_port=self.http_port, logs_dir=self.root / "logs"
+            prefix=self.root / "nginx",
+            nginx_binary=self.binary,
+            http_port=self.http_port,
+            https_port=self.https_port,
+            logs_dir=self.root / "logs",
         )
 
     def start(self) -> PrivateNginx:
@@ -111,4 +116,4 @@ class PrivateNginx:
             self.process = None
 
     def route(self, blue: Release, green: Release, **changes: int) -> Route:
-        return Route(1, "shop", ("shop.localhost",), blue.upstream, green.upstream, **changes)
+        return Route(1, "shop", (Host("shop.localhost"),), blue.upstream, green.upstream, **changes)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from benchmarks.switching.host import PrivateNginx, Release
 from infrastructure.nginx.prefix import SLOTS
-from infrastructure.routing import Route
+from infrastructure.routing import Host, Route
 
 HOST = "shop.localhost"
 DRAIN_SECONDS = 60.0
@@ -87,7 +87,7 @@ class Renamed:
 
     def begin(self, release: Release) -> None:
         blue, green = (f"127.0.0.1:{port}" for port in self.ports)
-        self.nginx.router.apply([Route(1, "shop", (HOST,), blue, green)])
+        self.nginx.router.apply([Route(1, "shop", (Host(HOST),), blue, green)])
         self.nginx.router.switch(1, self._slot(release), 1)
 
     def switch(self, old: Release, new: Release) -> None:

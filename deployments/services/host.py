@@ -9,7 +9,7 @@ from django.conf import settings
 
 from deployments.models import Deployment, Slot, SlotName
 from infrastructure.confinement import Units
-from infrastructure.routing import Route, Router
+from infrastructure.routing import Host, Route, Router
 from infrastructure.runtime import Runtime
 
 
@@ -48,13 +48,21 @@ def router() -> Router:
     if bakery.web_server == "system":
         from infrastructure.nginx.system import system_router
 
-        return system_router(bakery.data_dir, logs_dir=bakery.logs_dir, http_port=bakery.http_port)
+        return system_router(
+            bakery.data_dir,
+            logs_dir=bakery.logs_dir,
+            http_port=bakery.http_port,
+            https_port=bakery.https_port,
+            panel_port=bakery.port,
+        )
     from infrastructure.nginx.router import NginxRouter
 
     return NginxRouter(
         prefix=bakery.data_dir / "nginx",
         nginx_binary=bakery.nginx_binary,
         http_port=bakery.http_port,
+        https_port=bakery.https_port,
+        panel_port=bakery.port,
         logs_dir=bakery.logs_dir,
         libraries=bakery.nginx_libraries,
     )
@@ -65,11 +73,39 @@ def route_of(deployment: Deployment) -> Route:
     return Route(
         deployment_id=deployment.pk,
         name=deployment.name,
-        hostnames=tuple(deployment.domains.values_list("hostname", flat=True)),
+        hosts=hosts_of(deployment),
         blue_upstream=upstreams[SlotName.BLUE],
         green_upstream=upstreams[SlotName.GREEN],
         request_timeout=deployment.request_timeout,
         max_body_mb=deployment.max_body_mb,
+        certificate=certificate_name(deployment),
+    )
+
+
+def certificate_name(deployment: Deployment) -> str:
+    """Under which the deployment's certificate lies in Nginx's store, as ``Certificate.store_name`` has it."""
+    return f"deployment-{deployment.pk}"
+
+
+def hosts_of(deployment: Deployment) -> tuple[Host, ...]:
+    """Its names with what is asked for at each. One has HTTPS once a certificate that covers it is installed: what
+    the files say decides, so that a row that is wrong costs no visitor the site."""
+    rows = list(deployment.domains.all())
+    primary = next((row.hostname for row in rows if row.primary), "")
+    installed = router().certificates.current(certificate_name(deployment))
+    return tuple(
+        Host(
+            name=row.hostname,
+            redirect_to=primary if row.redirects and primary != row.hostname else "",
+            https=installed is not None and installed.covers(row.hostname),
+            hsts_seconds=row.hsts_seconds,
+            max_body_mb=row.max_body_mb or 0,
+            auth=(row.auth_user, row.auth_hash) if row.auth_user and row.auth_hash else None,
+            allowed=tuple(row.allowed_networks),
+            maintenance=row.maintenance,
+            headers=tuple(row.headers.items()),
+        )
+        for row in rows
     )
 
 

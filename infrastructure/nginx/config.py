@@ -102,7 +102,7 @@ def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
     timeout = _within(route.request_timeout, 1, 86400)
     run = prefix.of(number)
     parts = [HEADING]
-    names = [Hostname(name) for name in route.hostnames]
+    names = [Hostname(host.name) for host in route.hosts]
     if names:
         parts.append(
             render(

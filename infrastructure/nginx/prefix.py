@@ -64,6 +64,19 @@ class Prefix:
         return self.conf / "listen.conf"
 
     @property
+    def panel(self) -> Path:
+        return self.sites / "0-panel.conf"  # before every deployment's: the first to say a name has it
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certificates"
+
+    @property
+    def acme(self) -> Path:
+        """What proves to an ACME server that a name leads here: the files of every site's /.well-known/."""
+        return self.root / "acme"
+
+    @property
     def pid(self) -> Path:
         return self.root / "nginx.pid"
 

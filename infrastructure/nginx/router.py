@@ -12,12 +12,14 @@ import shutil
 import socket
 from pathlib import Path
 
+from infrastructure.certificates.store import CertificateStore
 from infrastructure.errors import HostProblem
 from infrastructure.files import make_directory, point_symlink, read_if_there, write_atomically
 from infrastructure.nginx import config, pages
 from infrastructure.nginx.apply import Applier
 from infrastructure.nginx.connections import open_connections
 from infrastructure.nginx.master import Master
+from infrastructure.nginx.panel import panel_config
 from infrastructure.nginx.prefix import LONGEST_SOCKET, SLOTS, Prefix
 from infrastructure.nginx.rotation import begin, rotate
 from infrastructure.nginx.shared_files import shared_files
@@ -40,12 +42,16 @@ class NginxRouter:
         prefix: Path | Prefix,
         nginx_binary: str,
         http_port: int,
+        https_port: int,
         logs_dir: Path,
+        panel_port: int = 4100,
         libraries: str = "",
         runner: Runner | None = None,
     ) -> None:
         self.prefix = Prefix(prefix) if isinstance(prefix, Path) else prefix
         self.http_port = http_port
+        self.https_port = https_port
+        self.panel_port = panel_port
         self.logs_dir = logs_dir
         self.master = Master(self.prefix, self.prefix.error_log or logs_dir / "nginx-error.log")
         environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
@@ -63,6 +69,16 @@ class NginxRouter:
     def access_log(self) -> Path:
         """Of all sites."""
         return self.logs_dir / "access.json"
+
+    @property
+    def certificates(self) -> CertificateStore:
+        """Read by Nginx's workers, as whose group they have been given ``run/``."""
+        run = self.prefix.run
+        return CertificateStore(self.prefix.certificates, run.stat().st_gid if run.exists() else None)
+
+    @property
+    def acme_root(self) -> Path:
+        return self.prefix.acme
 
     def prepare(self, user: str | None) -> None:
         """Write the main file of a private instance and what belongs to it, before Nginx is started; sites and routes
@@ -96,6 +112,7 @@ class NginxRouter:
         make_directory(prefix.run, 0o710)
         if workers:
             os.chown(prefix.run, 0, workers.pw_gid)
+        make_directory(prefix.acme)
         begin(self.access_log, workers.pw_uid if workers else os.geteuid(), self.logs_dir.stat().st_gid)
         for name, page in pages.of_no_site().items():
             write_atomically(prefix.pages / name, page)
@@ -119,6 +136,12 @@ class NginxRouter:
             for route in routes:
                 self._make_directory(route)
             self.applier.replace({**shared_files(prefix), **sites}, can_wait=pools)
+
+    def apply_panel(self, names: tuple[str, ...], certificate: str = "") -> None:
+        prefix = self.prefix
+        text = panel_config(prefix, names, self.panel_port) if names else None
+        with self.applier.lock():
+            self.applier.replace({**shared_files(prefix), prefix.panel: text})
 
     def remove(self, deployment_id: int) -> None:
         number = config.deployment_id(deployment_id)
@@ -150,7 +173,7 @@ class NginxRouter:
         """Asks the same server block as visitors do, over a socket of Bakery's own on which it names the release."""
         connection = _OverSocket(self.prefix.edge_socket, CONFIRM_SECONDS)
         try:
-            host = route.hostnames[0]
+            host = route.hosts[0].name
             connection.request(
                 "GET", path or "/", headers={"Host": host, "Connection": "close", "User-Agent": "Bakery"}
             )

@@ -36,12 +36,22 @@ class Panel:
     port: int = 4100
 
 
-def system_router(data_dir: Path, *, logs_dir: Path, http_port: int, runner: Runner | None = None) -> NginxRouter:
+def system_router(
+    data_dir: Path,
+    *,
+    logs_dir: Path,
+    http_port: int = 80,
+    https_port: int = 443,
+    panel_port: int = 4100,
+    runner: Runner | None = None,
+) -> NginxRouter:
     """The ``Router`` of a server: the machine's Nginx, once ``prepare`` has been here."""
     return NginxRouter(
         prefix=system_prefix(data_dir / "nginx"),
         nginx_binary="nginx",
         http_port=http_port,
+        https_port=https_port,
+        panel_port=panel_port,
         logs_dir=logs_dir,
         runner=runner,
     )

@@ -63,10 +63,6 @@ class SystemPrefix(Prefix):
         return self.systemd / "nginx.service.d" / "bakery.conf"
 
     @property
-    def panel(self) -> Path:
-        return self.sites / "0-panel.conf"  # before every deployment's: the first to say a name has it
-
-    @property
     def starter(self) -> Path:
         """A copy of start.py: the unit must not need Bakery's code to be in order."""
         return self.root / "start.py"

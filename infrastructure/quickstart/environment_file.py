@@ -92,6 +92,7 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "BAKERY_PORT": str(options.port),
         "BAKERY_BASE_URL": _base_url(old.get("BAKERY_BASE_URL", ""), options.port),
         "BAKERY_HTTP_PORT": str(options.http_port),
+        "BAKERY_HTTPS_PORT": str(options.https_port),
         "BAKERY_APPS_DOMAIN": old.get("BAKERY_APPS_DOMAIN") or "localhost",
         "BAKERY_DATA_DIR": str(layout.data),
         "BAKERY_PORT_RANGE": old.get("BAKERY_PORT_RANGE") or f"{first}-{first + 999}",

@@ -16,6 +16,7 @@ Applications answer at http://NAME.localhost:HTTP_PORT/."""
 class Options:
     port: int = 4100
     http_port: int = 8080
+    https_port: int = 8443
     data_dir: Path | None = None  # None: .bakery in the checkout
     demo: bool = True
     detach: bool = False
@@ -34,6 +35,7 @@ def parse(argv: Sequence[str]) -> Options:
     )
     parser.add_argument("--port", type=_port, default=4100, help="port of Bakery's own pages (4100)")
     parser.add_argument("--http-port", type=_port, default=8080, help="port at which the applications answer (8080)")
+    parser.add_argument("--https-port", type=_port, default=8443, help="the same over HTTPS (8443)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where everything is kept (.bakery/)")
     parser.add_argument("--no-demo", action="store_true", help="do not deploy the sample application")
     parser.add_argument("--detach", action="store_true", help="return as soon as everything is up")
@@ -45,11 +47,12 @@ def parse(argv: Sequence[str]) -> Options:
         "--unlisted", action="store_true", help="do not make this the instance that manage.py finds by itself"
     )
     given = parser.parse_args(argv)
-    if given.port == given.http_port:
-        parser.error("--port and --http-port have to differ.")
+    if len({given.port, given.http_port, given.https_port}) < 3:
+        parser.error("--port, --http-port and --https-port have to differ.")
     return Options(
         port=given.port,
         http_port=given.http_port,
+        https_port=given.https_port,
         data_dir=given.data_dir,
         demo=not given.no_demo,
         detach=given.detach,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from infrastructure import dotenv
 from infrastructure.files import read_if_there, sync_directory
 from infrastructure.network import network_environment
-from infrastructure.server.server import HTTP_PORT, USER, Server
+from infrastructure.server.server import HTTP_PORT, HTTPS_PORT, USER, Server
 
 HEADING = "# The environment of this Bakery. It holds secrets. See .env.example for what each line means.\n"
 FIRST_REDIS_PORT = 6380
@@ -55,6 +55,7 @@ def plan(server: Server, old: dict[str, str], *, host_name: str, postgres_port: 
         "BAKERY_PROCESSES": "systemd",
         "BAKERY_WEB_SERVER": "system",
         "BAKERY_HTTP_PORT": str(HTTP_PORT),
+        "BAKERY_HTTPS_PORT": str(HTTPS_PORT),
         "CERTBOT_EMAIL": server.certbot_email,
     }
     begun_with = {

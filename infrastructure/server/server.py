@@ -11,6 +11,7 @@ from infrastructure.systemd.bakery_units import Place
 USER = "bakery"
 WRAPPER = Path("/usr/local/bin/bakery")
 HTTP_PORT = 80
+HTTPS_PORT = 443
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from infrastructure.errors import Problem
 from infrastructure.nginx import system
 from infrastructure.nginx.master import accepting_workers
-from infrastructure.routing import Route
+from infrastructure.routing import Host, Route
 
 DATA = Path("/var/lib/bakery")
 LOGS = DATA / "logs"
@@ -50,7 +50,7 @@ class Inside:
 
     @staticmethod
     def _route(hostnames: list[str]) -> Route:
-        return Route(1, "shop", tuple(hostnames), "127.0.0.1:9001", "127.0.0.1:9002")
+        return Route(1, "shop", tuple(Host(name) for name in hostnames), "127.0.0.1:9001", "127.0.0.1:9002")
 
 
 def main(request: str) -> None:

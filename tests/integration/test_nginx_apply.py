@@ -18,7 +18,7 @@ from infrastructure.errors import HostProblem
 from infrastructure.nginx import config
 from infrastructure.nginx.config import generation_config
 from infrastructure.nginx.master import accepting_workers
-from infrastructure.routing import Route
+from infrastructure.routing import Host, Route
 from tests.integration.nginx_host import Edge, answer_on, running_edge
 from tests.integration.waiting import until
 
@@ -36,7 +36,7 @@ def site_files(edge: Edge) -> dict[str, str]:
 
 
 def test_a_change_is_in_force_when_apply_returns(edge: Edge) -> None:
-    edge.router.apply([replace(edge.route, hostnames=("shop.localhost", "shop.example.org"))])
+    edge.router.apply([replace(edge.route, hosts=(Host("shop.localhost"), Host("shop.example.org")))])
     assert edge.ask(host="shop.example.org")[1] == b"blue-app"
     assert edge.router.live_slot(1) == "blue"
 
@@ -71,7 +71,7 @@ def test_a_change_that_was_written_but_never_applied_is_applied_by_the_next_call
     """As after a kill -9 of the worker between the rename and the reload."""
     running = edge.router.master.generation()
     assert running
-    wider = replace(edge.route, hostnames=("shop.localhost", "late.localhost"))
+    wider = replace(edge.route, hosts=(Host("shop.localhost"), Host("late.localhost")))
     path = edge.router.prefix.site(1)
     path.write_text(config.site_config(edge.router.prefix, wider, logs=edge.router.logs_dir))
     edge.router.prefix.generation.write_text(generation_config(running + 1))
@@ -91,7 +91,7 @@ def test_a_file_that_nginx_refuses_is_not_put_in_place_and_the_others_serve(
     assert site_files(edge) == before
     assert edge.ask()[1] == b"blue-app"
     monkeypatch.undo()
-    edge.router.apply([replace(edge.route, deployment_id=2, hostnames=("other.localhost",))])
+    edge.router.apply([replace(edge.route, deployment_id=2, hosts=(Host("other.localhost"),))])
     assert edge.ask(host="other.localhost")[0].status == 503
 
 
@@ -114,7 +114,7 @@ def test_three_hundred_sites_are_really_applied(edge: Edge) -> None:
     """With log files of their own some 255 would already be dropped without a word."""
     upstream = edge.blue.upstream
     long = "a" * 60
-    routes = [Route(n, f"app-{n}", (f"app-{n}.{long}.localhost",), upstream, upstream) for n in range(2, 302)]
+    routes = [Route(n, f"app-{n}", (Host(f"app-{n}.{long}.localhost"),), upstream, upstream) for n in range(2, 302)]
     edge.router.apply(routes)
     for number in (2, 301):
         edge.router.switch(number, "green", 5)
@@ -131,7 +131,7 @@ def test_two_workers_that_apply_at_once_both_succeed(edge: Edge) -> None:
 
     def add(number: int) -> None:
         try:
-            edge.router.apply([replace(edge.route, deployment_id=number, hostnames=(f"app-{number}.localhost",))])
+            edge.router.apply([replace(edge.route, deployment_id=number, hosts=(Host(f"app-{number}.localhost"),))])
         except BaseException as problem:
             problems.append(problem)
 
@@ -239,7 +239,7 @@ def test_files_are_written_for_whoever_has_to_read_them(edge: Edge) -> None:
     """Whatever the umask of the worker that wrote them."""
     before = os.umask(0o077)
     try:
-        edge.router.apply([replace(edge.route, deployment_id=2, hostnames=("two.localhost",))])
+        edge.router.apply([replace(edge.route, deployment_id=2, hosts=(Host("two.localhost"),))])
         edge.router.set_state(2, "two", "stopped")
         edge.router.switch(2, "blue", 4)
         edge.router.unroute(2)

@@ -37,7 +37,15 @@ def another_instance() -> Iterator[Instance]:
     """Not the one of all tests: what those have deployed there would be moved as well."""
     data = Path(tempfile.mkdtemp(prefix="bakery-test-")).resolve()  # pytest's own are closed to PostgreSQL's account
     made = Instance(
-        Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, detach=True, listed=False)
+        Options(
+            port=free_port(),
+            http_port=free_port(),
+            https_port=free_port(),
+            data_dir=data,
+            demo=False,
+            detach=True,
+            listed=False,
+        )
     )
     dotenv.write(made.place.environment_file, {**OWN_SETTINGS, **reserve_ranges()})
     try:

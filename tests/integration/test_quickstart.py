@@ -29,7 +29,11 @@ def empty() -> Iterator[Instance]:
     with tempfile.TemporaryDirectory(prefix="bakery-own-") as folder:
         data = Path(folder).resolve() / "data"
         Path(folder).chmod(0o755)
-        own = Instance(Options(port=free_port(), http_port=free_port(), data_dir=data, demo=False, listed=False))
+        own = Instance(
+            Options(
+                port=free_port(), http_port=free_port(), https_port=free_port(), data_dir=data, demo=False, listed=False
+            )
+        )
         yield own
         own.stop()
 
@@ -83,7 +87,7 @@ def test_a_page_that_needs_sign_in_can_be_seen_by_the_signed_in_admin(instance: 
 
 def test_check_changes_nothing(empty: Instance) -> None:
     before = run(["git", "status", "--short"], 60).stdout
-    own = ["--port", str(empty.options.port), "--http-port", str(empty.http_port), "--data-dir", str(empty.data_dir)]
+    own = empty.own_options()
     done = run(["infrastructure/scripts/quickstart.sh", "--check", *own], 60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing was changed." in done.stdout
@@ -184,7 +188,7 @@ def test_supervisord_outlives_a_disk_without_room_for_its_complaints(tmp_path: P
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_everything_that_was_started(empty: Instance, sent: signal.Signals) -> None:
-    own = ["--port", str(empty.options.port), "--http-port", str(empty.http_port), "--data-dir", str(empty.data_dir)]
+    own = empty.own_options()
     command = [sys.executable, "-m", "infrastructure.quickstart", "--no-demo", "--unlisted", *own]
     with subprocess.Popen(
         command,

@@ -20,12 +20,12 @@ from infrastructure.nginx.config import (
     site_config,
 )
 from infrastructure.nginx.prefix import Prefix
-from infrastructure.routing import Route
+from infrastructure.routing import Host, Route
 
 PREFIX = Prefix(Path("/data/nginx"))
 LOGS = Path("/data/logs")
 REFUSAL = "usable|cannot stand|not within|Not an upstream"
-ROUTE = Route(7, "shop", ("shop.localhost",), "127.0.0.1:20000", "127.0.0.1:20001")
+ROUTE = Route(7, "shop", (Host("shop.localhost"),), "127.0.0.1:20000", "127.0.0.1:20001")
 HOSTILE = [
     "a;b",
     "a b",
@@ -86,7 +86,7 @@ def test_a_slot_in_which_nothing_has_run_has_no_pool() -> None:
 
 
 def test_a_deployment_without_host_names_has_no_edge() -> None:
-    assert "server_name" not in site(replace(ROUTE, hostnames=()))
+    assert "server_name" not in site(replace(ROUTE, hosts=()))
 
 
 def test_time_and_body_limits_are_the_deployments_own() -> None:
@@ -96,10 +96,10 @@ def test_time_and_body_limits_are_the_deployments_own() -> None:
 
 
 @pytest.mark.parametrize("bad", HOSTILE)
-@pytest.mark.parametrize("field", ["hostnames", "blue_upstream", "green_upstream"])
+@pytest.mark.parametrize("field", ["hosts", "blue_upstream", "green_upstream"])
 def test_a_hostile_value_is_refused(field: str, bad: str) -> None:
     with pytest.raises(ValueError, match=REFUSAL):
-        files(replace(ROUTE, **{field: (bad,) if field == "hostnames" else f"{bad}:80"}))
+        files(replace(ROUTE, **{field: (Host(bad),) if field == "hosts" else f"{bad}:80"}))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_numbers_stay_within_their_bounds(changes: dict[str, int]) -> None:
 @given(st.text(max_size=40))
 def test_no_host_name_adds_a_directive(text: str) -> None:
     try:
-        rendered = site(replace(ROUTE, hostnames=(text,)))
+        rendered = site(replace(ROUTE, hosts=(Host(text),)))
     except ValueError:
         return
     plain = site(ROUTE)
