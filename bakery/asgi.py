@@ -13,6 +13,7 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from bakery.cookies import CookiesByScheme  # noqa: E402
 from bakery.forwarded import BehindNginx  # noqa: E402
 from bakery.origin import SameOrigin  # noqa: E402
 from bakery.routing import websocket_urlpatterns  # noqa: E402
@@ -20,4 +21,5 @@ from bakery.routing import websocket_urlpatterns  # noqa: E402
 by_protocol = ProtocolTypeRouter(
     {"http": pages, "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))},
 )
-application = BehindNginx(by_protocol) if settings.BAKERY.web_server == "system" else by_protocol
+own_cookies = (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages")
+application = BehindNginx(CookiesByScheme(by_protocol, own_cookies, settings.BAKERY.base_url))

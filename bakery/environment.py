@@ -91,6 +91,7 @@ def read_environment() -> Environment:
     host = reader.text("BAKERY_HOST", "127.0.0.1")
     port = reader.port("BAKERY_PORT", 4100)
     base_url = reader.url("BAKERY_BASE_URL", f"http://localhost:{port}")
+    web_server = reader.choice("BAKERY_WEB_SERVER", ("private", "system"))
     parsed = Environment(
         database_url=reader.required("DATABASE_URL", "postgres://user:password@host:5432/name"),
         redis_url=reader.required("REDIS_URL", "redis://:password@127.0.0.1:6379/0"),
@@ -116,11 +117,11 @@ def read_environment() -> Environment:
         dns_resolvers=reader.listed("BAKERY_DNS_RESOLVERS", "1.1.1.1,8.8.8.8,9.9.9.9"),
         apps_domain=reader.text("BAKERY_APPS_DOMAIN", "localhost"),
         http_port=reader.port("BAKERY_HTTP_PORT", 8080),
-        https_port=reader.port("BAKERY_HTTPS_PORT", 8443),
+        https_port=reader.port("BAKERY_HTTPS_PORT", 443 if web_server == "system" else 8443),
         port_range=reader.port_range("BAKERY_PORT_RANGE", "20000-20999"),
         processes=reader.choice("BAKERY_PROCESSES", ("supervisord", "systemd")),
         supervisor_url=reader.text("BAKERY_SUPERVISOR_URL", f"unix://{data_dir / 'run' / 'supervisor.sock'}"),
-        web_server=reader.choice("BAKERY_WEB_SERVER", ("private", "system")),
+        web_server=web_server,
         nginx_binary=reader.text("BAKERY_NGINX", "nginx"),
         nginx_libraries=reader.text("BAKERY_NGINX_LIBRARIES", ""),
         bun_binary=reader.text("BAKERY_BUN", "bun"),

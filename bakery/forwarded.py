@@ -29,9 +29,8 @@ def as_forwarded(scope: dict[str, Any]) -> dict[str, Any]:
     address = headers.get(b"x-forwarded-for", b"").decode("latin-1").rpartition(",")[2].strip()
     if _is_address(address):
         told["client"] = (address, 0)  # its port is not passed on
-    secure = headers.get(b"x-forwarded-proto") == b"https"
-    if secure and "scheme" in scope:
-        told["scheme"] = {"http": "https", "ws": "wss"}.get(scope["scheme"], scope["scheme"])
+    if headers.get(b"x-forwarded-proto") == b"https":
+        told["scheme"] = "https" if scope["type"] == "http" else "wss"  # of a websocket, Daphne tells none
     return told
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import environ
 
+from bakery.addresses import AllowedHosts
 from bakery.environment import ROOT, read_environment
 
 BAKERY = read_environment()
@@ -18,8 +19,10 @@ _names = {_base.hostname or "localhost", BAKERY.public_ip or "localhost", BAKERY
 _names |= {"localhost", "127.0.0.1", "[::1]"}
 if BAKERY.web_server == "system":  # one of infrastructure.nginx.panel.panel_names
     _names.add(socket.gethostname())
-ALLOWED_HOSTS = sorted(f"[{name}]" if ":" in name and "[" not in name else name for name in _names)
-CSRF_TRUSTED_ORIGINS = [BAKERY.base_url]
+ALLOWED_HOSTS = AllowedHosts(sorted(f"[{name}]" if ":" in name and "[" not in name else name for name in _names))
+CSRF_TRUSTED_ORIGINS = [
+    BAKERY.base_url
+]  # beside the origin that was asked, which for a domain of the panel's is enough
 
 INSTALLED_APPS = [
     "django.contrib.admin.apps.SimpleAdminConfig",  # admin.py modules are loaded by urls.py: workers need none
@@ -92,7 +95,6 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "accounts:login"
 
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _base.scheme == "https"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # A port is no part of a cookie's scope: two instances on one machine need names of their own.
@@ -104,6 +106,8 @@ X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # HSTS, and
     "security.W008",  # the redirect to https are for whoever ends TLS in front of Bakery: it knows the other hosts
+    "security.W012",  # Secure, for the session's cookie
+    "security.W016",  # and for the CSRF token's: bakery/cookies.py adds it to every cookie that goes out over https
 ]
 
 # Sign-in is throttled per account and address (django-axes).
