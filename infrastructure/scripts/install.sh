@@ -15,9 +15,11 @@ install.sh --check [options]                             says what is wrong or i
   --branch NAME         its branch that updates follow (the repository'\''s own default)
   --ref REF             another branch, tag or commit to install
   --certbot-email MAIL  Let'\''s Encrypt writes here when a certificate is about to run out
-  --domain NAME         host name of the panel; without one it answers at the public address
+  --domain NAME         host name of the panel, which gets a certificate as soon as its DNS is right; until then, and
+                        without one, the panel answers at the public address
   --admin-email MAIL    the first admin (the address given with --certbot-email)
-  --public-ip ADDRESS   what DNS records of your domains point to (found out)
+  --public-ip ADDRESS   what A records of your domains point to (found out)
+  --public-ipv6 ADDRESS what AAAA records point to (found out, where the machine has one)
   --port N              loopback port of the pages, behind Nginx (4100)
   --install-dir DIR     programs and .env (/opt/bakery)
   --data-dir DIR        data, logs, builds (/var/lib/bakery)
@@ -25,7 +27,7 @@ install.sh --check [options]                             says what is wrong or i
   --yes                 do not ask
   --check               look, and stop'
 
-REPO='' BRANCH='' REF='' CERTBOT_EMAIL='' DOMAIN='' ADMIN_EMAIL='' PUBLIC_IP='' PORT=''
+REPO='' BRANCH='' REF='' CERTBOT_EMAIL='' DOMAIN='' NEW_DOMAIN='' ADMIN_EMAIL='' PUBLIC_IP='' PUBLIC_IPV6='' PORT=''
 INSTALL_DIR=/opt/bakery DATA_DIR='' DOCKER=yes YES='' CHECK=''
 CHECKOUT=''   # the checkout that this file stands in, when no --repo is given
 INSTALLED=''  # the version that is installed already
@@ -65,7 +67,7 @@ parse_options() {
         --no-docker) DOCKER='' ;;
         --yes) YES=yes ;;
         --check) CHECK=yes ;;
-        --repo | --branch | --ref | --certbot-email | --domain | --admin-email | --public-ip | --port | --install-dir | --data-dir)
+        --repo | --branch | --ref | --certbot-email | --domain | --admin-email | --public-ip | --public-ipv6 | --port | --install-dir | --data-dir)
             if [ $# -eq 0 ] || [[ $1 == --* ]]; then
                 bad Options "$name needs a value" "See --help."
                 continue
@@ -84,9 +86,10 @@ take() {
     --branch) BRANCH=$2 ;;
     --ref) REF=$2 ;;
     --certbot-email) CERTBOT_EMAIL=$2 ;;
-    --domain) DOMAIN=${2,,} ;;
+    --domain) NEW_DOMAIN=${2,,} ;;
     --admin-email) ADMIN_EMAIL=$2 ;;
     --public-ip) PUBLIC_IP=$2 ;;
+    --public-ipv6) PUBLIC_IPV6=${2,,} ;;
     --port) PORT=$2 ;;
     --install-dir) INSTALL_DIR=${2%/} ;;
     --data-dir) DATA_DIR=${2%/} ;;
@@ -104,8 +107,9 @@ fill_in() {
     PORT=${PORT:-4100}
     CERTBOT_EMAIL=${CERTBOT_EMAIL:-$(setting CERTBOT_EMAIL)}
     ADMIN_EMAIL=${ADMIN_EMAIL:-$CERTBOT_EMAIL}
-    DOMAIN=${DOMAIN:-$(panel_domain)}
+    DOMAIN=${NEW_DOMAIN:-$(panel_domain)}
     PUBLIC_IP=${PUBLIC_IP:-$(setting BAKERY_PUBLIC_IP)}
+    PUBLIC_IPV6=${PUBLIC_IPV6:-$(setting BAKERY_PUBLIC_IPV6)}
     if [ -s "$INSTALL_DIR/current/VERSION" ]; then
         INSTALLED=$(head -n 1 "$INSTALL_DIR/current/VERSION")
     fi
@@ -134,6 +138,8 @@ check_options() {
     fi
     [ -z "$PUBLIC_IP" ] || [[ $PUBLIC_IP =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}$ ]] ||
         bad Options "--public-ip $PUBLIC_IP is no IPv4 address" "It looks like 203.0.113.7."
+    [ -z "$PUBLIC_IPV6" ] || [[ $PUBLIC_IPV6 =~ ^[0-9a-f:]*:[0-9a-f:]*(\.[0-9.]+)?$ ]] ||
+        bad Options "--public-ipv6 $PUBLIC_IPV6 is no IPv6 address" "It looks like 2001:db8::7."
     check_directory --install-dir "$INSTALL_DIR" releases
     data_mark=logs/install.log
     [ ! -e "$DATA_DIR/environment.kept" ] || data_mark=environment.kept
@@ -375,12 +381,22 @@ find_public_ip() {
     fi
 }
 
+# The address with which the machine would go out; one of a private range is nobody's.
+find_public_ipv6() {
+    local own
+    if [ -z "$PUBLIC_IPV6" ]; then
+        own=$(ip -6 route get 2001:db8:: 2>/dev/null | sed -n 's/.* src \([0-9a-f:]*\).*/\1/p')
+        [[ ! $own =~ ^[23] ]] || PUBLIC_IPV6=$own
+    fi
+    [ -z "$PUBLIC_IPV6" ] || ok IPv6 "$PUBLIC_IPV6"
+}
+
 check_dns() {
     local found
     [ -n "$DOMAIN" ] || return 0
     found=$(getent ahostsv4 "$DOMAIN" 2>/dev/null | awk '{ print $1 }' | sort -u | paste -sd ' ')
     if [ -z "$found" ]; then
-        bad DNS "$DOMAIN has no address" "Make an A record for it${PUBLIC_IP:+ that points to $PUBLIC_IP}, or leave --domain out for now."
+        warn DNS "$DOMAIN has no address" "Make an A record for it${PUBLIC_IP:+ that points to $PUBLIC_IP}. Bakery looks again by itself; until then the panel answers at its address."
     elif [ -n "$PUBLIC_IP" ] && [[ " $found " != *" $PUBLIC_IP "* ]]; then
         warn DNS "$DOMAIN leads to $found, not to $PUBLIC_IP" "Correct its A record. With a proxy such as Cloudflare in front this is as it should be."
     else
@@ -429,6 +445,7 @@ preflight() {
     check_ports
     check_existing
     find_public_ip
+    find_public_ipv6
     check_dns
     check_repository
     find_missing_packages
@@ -576,7 +593,8 @@ confirm() {
 hand_over() {
     local release=$1 argv
     argv=(install --install-dir "$INSTALL_DIR" --data-dir "$DATA_DIR" --release "$release" --port "$PORT" --log "$LOG"
-        --certbot-email "$CERTBOT_EMAIL" --admin-email "$ADMIN_EMAIL" --domain "$DOMAIN" --public-ip "$PUBLIC_IP")
+        --certbot-email "$CERTBOT_EMAIL" --admin-email "$ADMIN_EMAIL" --domain "$DOMAIN"
+        --new-domain "$NEW_DOMAIN" --public-ip "$PUBLIC_IP" --public-ipv6 "$PUBLIC_IPV6")
     [ -n "$DOCKER" ] || argv+=(--no-docker)
     cd "$release" || return
     PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m infrastructure.server "${argv[@]}"

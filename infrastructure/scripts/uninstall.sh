@@ -10,10 +10,10 @@ PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USAGE='uninstall.sh [options]     as root
 
   --install-dir DIR   where Bakery was installed (/opt/bakery)
-  --delete-data       also delete the data: database, secrets, persistent directories, logs, backups
+  --delete-data       also delete the data: database, secrets, certificates, persistent directories, logs, backups
   --yes               do not ask; data stay unless --delete-data is given
 
-Applications stop. Debian packages, certificates and everything that is not Bakery'\''s stay.'
+Applications stop. Debian packages and everything that is not Bakery'\''s stay.'
 
 INSTALL_DIR=/opt/bakery DATA_DIR='' YES='' DELETE='' PORT=''
 UNITS=/etc/systemd/system
@@ -102,6 +102,7 @@ remove_units() {
         rm -f "${units[@]/#/$UNITS/}"
     fi
     find "$UNITS" -maxdepth 1 -type d -name 'bakery*.d' -exec rm -rf {} +
+    rm -f /var/lib/systemd/timers/stamp-bakery-*.timer # when they last ran
     systemctl daemon-reload
     systemctl reset-failed 'bakery*' 2>/dev/null
     return 0
@@ -170,9 +171,9 @@ remove_account() {
 
 what_is_left() {
     [ ! -s "$DATA_DIR/packages" ] || printf '  packages that Bakery brought: %s\n' "$(paste -sd ' ' "$DATA_DIR/packages")"
-    [ ! -d /etc/letsencrypt/live ] || printf '  certificates, in /etc/letsencrypt\n'
+    [ ! -d /etc/letsencrypt/live ] || printf '  certificates of other sites, in /etc/letsencrypt\n'
     if [ -z "$DELETE" ]; then
-        printf '  data, in %s, with its secrets in environment.kept there\n' "$DATA_DIR"
+        printf '  data, in %s, with its secrets in environment.kept there, and its certificates, which nobody renews now\n' "$DATA_DIR"
         [ -z "$PORT" ] || printf '  the database bakery and its role, in PostgreSQL on port %s\n' "$PORT"
         printf '  install.sh with the same --data-dir goes on with them; applications are then deployed again.\n'
     elif [ -z "$PORT" ]; then

@@ -30,10 +30,11 @@ class Address:
 
 
 def address(server: Server, host_name: str, old: dict[str, str]) -> Address:
-    """An address that is set already stays while its host does: https may have come to it."""
-    host = server.domain or server.public_ip or host_name
+    """The machine's own, which needs neither DNS nor a certificate: the panel's domain stands in the database, so that
+    it can be changed there. An address that somebody has set stays, https included."""
+    host = server.public_ip or host_name
     before = old.get("BAKERY_BASE_URL", "")
-    keeps = before and urlsplit(before).hostname == host
+    keeps = before and urlsplit(before).hostname in (host, server.domain)
     apps = f"{server.public_ip}.sslip.io" if server.public_ip else "localhost"
     return Address(before if keeps else f"http://{host}", old.get("BAKERY_APPS_DOMAIN") or apps)
 
@@ -52,6 +53,7 @@ def plan(server: Server, old: dict[str, str], *, host_name: str, postgres_port: 
         "BAKERY_PORT": str(server.port),
         "BAKERY_BASE_URL": place.base_url,
         "BAKERY_PUBLIC_IP": server.public_ip,
+        "BAKERY_PUBLIC_IPV6": server.public_ipv6,
         "BAKERY_PROCESSES": "systemd",
         "BAKERY_WEB_SERVER": "system",
         "BAKERY_HTTP_PORT": str(HTTP_PORT),

@@ -20,8 +20,10 @@ class Server:
     data_dir: Path
     release: Path  # the version to be installed: a directory in ``releases``
     port: int
-    domain: str  # of the panel; "": it answers at the public address
+    domain: str  # the host of BAKERY_BASE_URL, where that is set to one
+    new_domain: str  # what --domain says now: the panel gets it, and a certificate as soon as DNS is right
     public_ip: str  # "": not known
+    public_ipv6: str
     certbot_email: str
     admin_email: str
     docker: bool
@@ -63,7 +65,7 @@ class Server:
         except FileNotFoundError:
             return False
 
-    def units_place(self, *, systemd: int, docker: bool) -> Place:
+    def units_place(self, *, systemd: int, docker: bool, certbot: str = "certbot") -> Place:
         return Place(
             install_dir=self.install_dir,
             data_dir=self.data_dir,
@@ -73,6 +75,7 @@ class Server:
             user=USER,
             systemd=systemd,
             docker=docker,
+            certbot=certbot,
         )
 
 
@@ -81,7 +84,7 @@ def parse(argv: list[str]) -> Server:
     parser = ArgumentParser(prog="python -m infrastructure.server install", allow_abbrev=False)
     for name in ("--install-dir", "--data-dir", "--release", "--log"):
         parser.add_argument(name, type=Path, required=True)
-    for name in ("--domain", "--public-ip", "--certbot-email", "--admin-email"):
+    for name in ("--domain", "--new-domain", "--public-ip", "--public-ipv6", "--certbot-email", "--admin-email"):
         parser.add_argument(name, default="")
     parser.add_argument("--port", type=int, default=4100)
     parser.add_argument("--no-docker", dest="docker", action="store_false")

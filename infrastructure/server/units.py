@@ -6,10 +6,11 @@ import grp
 import re
 from pathlib import Path
 
+from infrastructure import dotenv
 from infrastructure.files import read_if_there, write_atomically
 from infrastructure.server.server import WRAPPER, Server
 from infrastructure.server.work import Work
-from infrastructure.systemd.bakery_units import GROUP_OF_DOCKER, SERVICES, TARGET, Place, units
+from infrastructure.systemd.bakery_units import GROUP_OF_DOCKER, RENEWAL_TIMER, SERVICES, TARGET, Place, units
 
 UNITS = Path("/etc/systemd/system")
 WRAPPER_TEXT = """\
@@ -38,7 +39,8 @@ def has_docker_group() -> bool:
 
 
 def place(server: Server, work: Work) -> Place:
-    return server.units_place(systemd=systemd_version(work), docker=has_docker_group())
+    certbot = dotenv.read(server.env_file).get("BAKERY_CERTBOT") or "certbot"
+    return server.units_place(systemd=systemd_version(work), docker=has_docker_group(), certbot=certbot)
 
 
 def write(where: Place, work: Work) -> None:
@@ -50,10 +52,10 @@ def write(where: Place, work: Work) -> None:
 
 def start(work: Work) -> None:
     """Anew, all of them: the code or the environment may be others now."""
-    work.systemctl("enable", "--quiet", TARGET)
+    work.systemctl("enable", "--quiet", TARGET, RENEWAL_TIMER)
     work.systemctl("reset-failed", "--", *SERVICES, check=False)
     work.systemctl("restart", "--", *SERVICES, timeout=300)
-    work.systemctl("start", "--", TARGET)
+    work.systemctl("start", "--", TARGET, RENEWAL_TIMER)
 
 
 def write_wrapper(server: Server) -> None:

@@ -16,6 +16,7 @@ TARGET = "bakery.target"
 SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "bakery-logs.service")
 SLICE = "system-bakerybuilds.slice"
 RECOVER = "bakery-update-recover.service"
+RENEWAL, RENEWAL_TIMER = "bakery-certificates.service", "bakery-certificates.timer"
 COLLECTOR = "bakery-logs"  # its account
 GROUP_OF_DOCKER = "docker"
 # What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80. They take no other
@@ -28,15 +29,14 @@ CAPABILITIES_OF_WORKERS = (
     "CAP_KILL",
     "CAP_NET_BIND_SERVICE",
 )
+# What Certbot and its hook do to keys, challenges and Nginx's store, and Certbot's Nginx plugin to Nginx.
+CAPABILITIES_OF_RENEWAL = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_NET_BIND_SERVICE")
 # Where the workers write beside Bakery's own directories; what is not there is left out.
 HOSTS_DIRECTORIES = (
     "/etc/systemd/system",
     "/etc/nginx",
     "/var/log/nginx",
     "/var/lib/nginx",
-    "/etc/letsencrypt",
-    "/var/lib/letsencrypt",
-    "/var/log/letsencrypt",
     "/run",
     "/sys/fs/cgroup",
 )
@@ -58,6 +58,7 @@ class Place:
     user: str = "bakery"
     systemd: int = 0
     docker: bool = False
+    certbot: str = "certbot"  # by name or path
 
     @property
     def code(self) -> Path:
@@ -84,11 +85,14 @@ def units(place: Place) -> dict[str, str]:
         "no_docker": docker_socket,
         "writable": " ".join(_writable(place)),
         "capabilities": " ".join(CAPABILITIES_OF_WORKERS),
+        "certificates_capabilities": " ".join(CAPABILITIES_OF_RENEWAL),
+        "certbot": _word(Path(place.certbot)),
+        "no_keys": f"-{_word(place.data_dir)}/letsencrypt -{_word(place.data_dir)}/nginx/certificates",
         "restart": _restart(place.systemd),
     }
     for part in ("unit", "service", "hardening"):
         values[part] = Template((TEXTS / f"{part}.part").read_text().strip()).substitute(values)
-    names = (TARGET, *SERVICES, SLICE, RECOVER)
+    names = (TARGET, *SERVICES, SLICE, RECOVER, RENEWAL, RENEWAL_TIMER)
     return {name: Template((TEXTS / name).read_text()).substitute(values) for name in names}
 
 

@@ -17,6 +17,10 @@ def directories(place: Place) -> dict[Path, int]:
     return {
         **dict.fromkeys(passed_through, 0o711),
         data / "static": 0o755,
+        data / "letsencrypt": 0o700,
+        # Nginx's workers read answers to challenges there.
+        data / "nginx": 0o711,
+        data / "nginx" / "acme": 0o755,
         place.logs_dir: 0o751,
         # Bakery's group is inherited by the files in it: the collector, which is not root, reads and empties them.
         place.logs_dir / "processes": 0o2750,

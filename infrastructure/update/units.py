@@ -37,6 +37,7 @@ def installation_of(place: Place) -> bakery_units.Place:
         port=int(place.setting("BAKERY_PORT", "4100")),
         systemd=systemd_version(),
         docker=has_docker_group(),
+        certbot=place.setting("BAKERY_CERTBOT", "certbot"),
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bakery.background import PROCESSES
-from infrastructure.systemd.bakery_units import SERVICES, TARGET, Place, units
+from infrastructure.systemd.bakery_units import RENEWAL, RENEWAL_TIMER, SERVICES, TARGET, Place, units
+from infrastructure.update.services import own_services
 
 PLACE = Place(Path("/opt/bakery"), Path("/var/lib/bakery"), Path("/var/log/bakery"), Path("/srv/builds"))
 
@@ -75,3 +76,25 @@ def test_a_systemd_that_can_waits_longer_each_time() -> None:
 def test_a_path_that_would_be_two_words_is_refused() -> None:
     with pytest.raises(ValueError, match="no spaces"):
         units(Place(**{**vars(PLACE), "data_dir": Path("/var/lib/my bakery")}))
+
+
+def test_certificates_are_renewed_without_anything_of_bakerys() -> None:
+    renewal = units(Place(**{**vars(PLACE), "certbot": "/opt/certbot/bin/certbot"}))[RENEWAL]
+    (start,) = values(renewal, "ExecStart")
+    assert " /opt/certbot/bin/certbot renew " in start
+    assert "/opt/bakery" not in renewal
+    assert "bakery.target" not in renewal + units(PLACE)[RENEWAL_TIMER].split("[Unit]")[1]
+    assert "postgresql" not in renewal
+    assert RENEWAL_TIMER in values(units(PLACE)[TARGET], "Wants")[0].split()
+
+
+@pytest.mark.parametrize("name", ["bakery.service", "bakery-beat.service", "bakery-logs.service"])
+def test_the_keys_of_certificates_are_hidden_from_who_does_not_install_them(name: str) -> None:
+    hidden = values(units(PLACE)[name], "InaccessiblePaths")[0].split()
+    assert {"-/var/lib/bakery/letsencrypt", "-/var/lib/bakery/nginx/certificates"} <= set(hidden)
+
+
+def test_an_update_neither_starts_nor_stops_a_renewal(tmp_path: Path) -> None:
+    for name, text in units(PLACE).items():
+        (tmp_path / name).write_text(text)
+    assert sorted(own_services(tmp_path)) == sorted(SERVICES)

@@ -52,11 +52,15 @@ def test_a_secret_in_a_file_of_its_own_stays_there(name: str) -> None:
     assert name not in plan({f"{name}_FILE": "/etc/secret"})
 
 
-def test_https_stays_when_it_has_come_to_the_panel() -> None:
-    old = plan({"BAKERY_BASE_URL": "https://panel.example.com"}, "--domain", "panel.example.com")
-    assert old["BAKERY_BASE_URL"] == "https://panel.example.com"
-    moved = plan({"BAKERY_BASE_URL": "https://panel.example.com"}, "--domain", "bakery.example.org")
-    assert moved["BAKERY_BASE_URL"] == "http://bakery.example.org"
+def test_the_environment_has_the_machines_address_and_not_the_panels_domain_which_may_change() -> None:
+    assert plan({}, "--domain", "panel.example.com")["BAKERY_BASE_URL"] == "http://203.0.113.7"
+    assert plan({}, "--public-ipv6", "2001:db8::7")["BAKERY_PUBLIC_IPV6"] == "2001:db8::7"
+
+
+def test_an_address_that_somebody_has_set_stays() -> None:
+    set_before = {"BAKERY_BASE_URL": "https://panel.example.com"}
+    assert plan(set_before, "--domain", "panel.example.com")["BAKERY_BASE_URL"] == "https://panel.example.com"
+    assert plan(set_before, "--domain", "bakery.example.org")["BAKERY_BASE_URL"] == "http://203.0.113.7"
 
 
 def test_a_file_of_settings_is_edited_in_its_lines() -> None:
