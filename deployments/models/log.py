@@ -17,6 +17,7 @@ class StreamKind(models.TextChoices):
     BUILD = "build", "Build"
     PROCESS = "process", "Process"
     UPDATE = "update", "Update"
+    CERTIFICATE = "certbot", "Certificate"
 
 
 class LogStreamQuerySet(models.QuerySet["LogStream"]):
@@ -25,8 +26,8 @@ class LogStreamQuerySet(models.QuerySet["LogStream"]):
 
 
 class LogStream(models.Model):
-    """A log: of a release's build, of its process, or of an update of Bakery itself, which has a task and no
-    deployment. One writer at a time appends chunks to it."""
+    """A log: of a release's build, of its process, or of a task of its own: an update of Bakery itself, which
+    has no deployment, or an order of a certificate. One writer at a time appends chunks to it."""
 
     kind = models.CharField(max_length=10, choices=StreamKind.choices)
     deployment = models.ForeignKey(

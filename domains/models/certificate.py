@@ -4,10 +4,15 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
+from bakery.encryption import EncryptedField
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
+
+
+PANEL = "Bakery"  # the subject of tasks about the panel itself
 
 
 class Source(models.TextChoices):
@@ -58,6 +63,10 @@ class Certificate(models.Model):
     failures = models.PositiveIntegerField(default=0, help_text="Since the last success.")
     tried_at = models.DateTimeField(null=True, blank=True)
     retry_after = models.DateTimeField(null=True, blank=True, help_text="Not tried again before.")
+    left_out = models.JSONField(default=dict, blank=True, help_text="Names that it could not hold: name to reason.")
+
+    # What a person has uploaded and a worker has not installed yet: the web process may not write to Nginx's store.
+    uploaded = EncryptedField(null=True, blank=True)
 
     objects = CertificateQuerySet.as_manager()
 
@@ -70,6 +79,15 @@ class Certificate(models.Model):
 
     def __str__(self) -> str:
         return self.store_name
+
+    @property
+    def subject(self) -> str:
+        """What its tasks and alarms are about."""
+        return self.deployment.name if self.deployment else PANEL
+
+    @property
+    def is_installed(self) -> bool:
+        return bool(self.fingerprint)
 
     @property
     def store_name(self) -> str:

@@ -93,6 +93,13 @@ class Certbot:
         except OSError:
             return None
 
+    def issued_at(self, lineage: str) -> float:
+        """When its newest certificate was written, in seconds since the epoch; 0: there is none."""
+        try:
+            return (self.place.live(lineage) / "fullchain.pem").stat().st_mtime
+        except OSError:
+            return 0.0
+
     def key_of(self, lineage: str) -> bytes | None:
         try:
             return (self.place.live(lineage) / "privkey.pem").read_bytes()

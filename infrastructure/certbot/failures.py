@@ -21,7 +21,7 @@ class IssuanceFailed(Problem):
 
     def __init__(self, kind: Kind, detail: str, *, not_before: dt.datetime | None = None) -> None:
         message = kind.message.format(detail=detail) if detail else kind.message.replace(": {detail}", ".")
-        super().__init__(kind.id, message, kind.hint, blame=kind.blame)
+        super().__init__(kind.id, message, kind.hint.replace("{detail}", detail), blame=kind.blame)
         self.not_before = not_before
         self.burns = kind.burns
 
@@ -252,6 +252,7 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
     )
 )
 TYPE = re.compile(r"urn:ietf:params:acme:error:([A-Za-z]+)")
+RAISED = re.compile(r"acme\.messages\.Error: urn:ietf:params:acme:error:([A-Za-z]+) :: ([^\n]+)")
 DETAIL = re.compile(r'"detail":\s*"((?:[^"\\]|\\.)*)"')
 RETRY_AFTER = re.compile(r"^Retry-After:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 RETRY_IN_WORDS = re.compile(r"retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", re.IGNORECASE)
@@ -281,17 +282,19 @@ def translate(output: str, log: str, now: dt.datetime) -> IssuanceFailed:
 
 
 def _of_server(output: str, log: str) -> tuple[Kind, str] | None:
-    """The last refusal that ended it: a nonce that was refused was asked for anew."""
+    """The refusal that ended it. A nonce that was refused is asked for anew, so it is the reason only when alone.
+    Read from the log: some versions of Certbot die of their own mistake while they print it (2.1 on Python 3.11)."""
+    if raised := RAISED.findall(log):
+        kind, told = raised[-1]
+        parts = told.split(" :: ")
+        return OF_ACME.get(kind, UNKNOWN), _clean(parts[min(1, len(parts) - 1)])
     kinds = [match for match in TYPE.finditer(log) if match[1] != "badNonce"] or list(TYPE.finditer(output))
     if not kinds:
-        nonce = TYPE.search(log)
-        return (OF_ACME["badNonce"], "") if nonce and "unacceptable anti-replay nonce" in output else None
+        return None
     last = kinds[-1]
-    kind = OF_ACME.get(last[1], UNKNOWN)
-    near = log[max(0, last.start() - 1000) : last.end() + 2000]
-    details = DETAIL.findall(near)
-    told = details[-1].replace('\\"', '"').replace("\\n", " ") if details else _last_line(output)
-    return kind, _clean(told)
+    details = DETAIL.findall(log[max(0, last.start() - 200) : last.end() + 2000])
+    told = details[0].replace('\\"', '"').replace("\\n", " ") if details else _last_line(output)
+    return OF_ACME.get(last[1], UNKNOWN), _clean(told)
 
 
 def _retry_after(detail: str, log: str, now: dt.datetime) -> dt.datetime | None:

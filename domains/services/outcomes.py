@@ -1,0 +1,121 @@
+"""Writes down how a try went, so that the next one is made neither too soon nor never; and says what needs a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils import timezone
+
+from bakery.alarms import end_alarm, raise_alarm
+from bakery.events import announce
+from bakery.models import Alarm
+from domains.models import Certificate, Source
+from infrastructure.certbot.failures import IssuanceFailed
+from infrastructure.certificates.pem import Facts
+from infrastructure.errors import Problem
+from infrastructure.hostnames import display
+
+# After so many failures in a row: the wait. Let's Encrypt lets a name fail five times an hour, so Bakery stays at four.
+PAUSES = (dt.timedelta(minutes=2), dt.timedelta(minutes=10), dt.timedelta(minutes=20), dt.timedelta(minutes=40))
+LONGEST_PAUSE = dt.timedelta(days=1)
+SHORT_PAUSE = dt.timedelta(minutes=5)  # after what does not count at the authority
+
+
+def failed_key(certificate: Certificate) -> str:
+    return f"certificate.renewal-failed:{certificate.pk}"
+
+
+def expires_key(certificate: Certificate) -> str:
+    return f"certificate.expires:{certificate.pk}"
+
+
+def revoked_key(certificate: Certificate) -> str:
+    return f"certificate.revoked:{certificate.pk}"
+
+
+def installed(certificate: Certificate, facts: Facts, source: str | None = None) -> None:
+    """The row says what Nginx has now; what was wrong before is over."""
+    changes = {
+        "names": list(facts.names),
+        "issuer": facts.issuer,
+        "serial": facts.serial,
+        "fingerprint": facts.fingerprint,
+        "not_before": facts.not_before,
+        "not_after": facts.not_after,
+        "source": source or certificate.source,
+        "installed_at": timezone.now(),
+        "revoked_at": None,
+        "error_id": "",
+        "error_message": "",
+        "error_hint": "",
+        "failures": 0,
+        "retry_after": None,
+    }
+    for name, value in changes.items():
+        setattr(certificate, name, value)
+    certificate.save(update_fields=list(changes))
+    end_alarm(failed_key(certificate), revoked_key(certificate))
+    if facts.not_after > timezone.now() + dt.timedelta(days=21):
+        end_alarm(expires_key(certificate))
+    announce("certificate", certificate.pk)
+
+
+def failed(certificate: Certificate, problem: Problem) -> None:
+    """Count it, and remember until when nobody asks again."""
+    now = timezone.now()
+    certificate.failures += 1
+    certificate.error_id, certificate.error_message = problem.id, problem.message
+    certificate.error_hint, certificate.tried_at = problem.hint, now
+    until = now + (pause_after(certificate.failures) if _burns(problem) else SHORT_PAUSE)
+    asked = problem.not_before if isinstance(problem, IssuanceFailed) else None
+    certificate.retry_after = max(until, asked) if asked else until
+    fields = ["failures", "error_id", "error_message", "error_hint", "tried_at", "retry_after"]
+    certificate.save(update_fields=fields)
+    if certificate.is_installed and certificate.source == Source.CERTBOT:
+        until_words = f"{certificate.not_after:%d %B %Y}" if certificate.not_after else "now"
+        raise_alarm(
+            failed_key(certificate),
+            subject=certificate.subject,
+            message=f"Its certificate could not be renewed: {problem.message}",
+            hint=f"The one that is served is good until {until_words}. {problem.hint}".strip(),
+            deployment=certificate.deployment,
+        )
+    announce("certificate", certificate.pk)
+
+
+def pause_after(failures: int) -> dt.timedelta:
+    """The wait after so many failures in a row.
+
+    >>> [str(pause_after(n)) for n in (1, 2, 5, 20)]
+    ['0:02:00', '0:10:00', '1:20:00', '1 day, 0:00:00']
+    """
+    if failures <= len(PAUSES):
+        return PAUSES[max(0, failures - 1)]
+    # Bounded before the power is taken: a failure may have been counted for years.
+    return min(PAUSES[-1] * 2 ** min(failures - len(PAUSES), 10), LONGEST_PAUSE)
+
+
+def end_alarms_of(certificate: Certificate, names: list[str]) -> None:
+    keys = [failed_key(certificate), expires_key(certificate), revoked_key(certificate)]
+    end_alarm(*keys, *(not_served_key(name) for name in names))
+
+
+def end_alarms_of_gone_names(names_there: set[str]) -> None:
+    """A name that was removed has nothing left to serve."""
+    prefix = not_served_key("")
+    for key in Alarm.objects.filter(key__startswith=prefix, ended_at=None).values_list("key", flat=True):
+        if key.removeprefix(prefix) not in names_there:
+            end_alarm(key)
+
+
+def not_served_key(hostname: str) -> str:
+    return f"certificate.not-served:{hostname}"
+
+
+def in_words(names: list[str], most: int = 4) -> str:
+    shown = ", ".join(display(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _burns(problem: Problem) -> bool:
+    return problem.burns if isinstance(problem, IssuanceFailed) else False
