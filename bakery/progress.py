@@ -16,6 +16,7 @@ EXPECTED = {
     TaskKind.STOP: ("unroute", "drain", "stop"),
     TaskKind.DELETE: ("unroute", "remove processes, containers and images", "remove files"),
     TaskKind.APPLY_ROUTES: ("apply routes",),
+    TaskKind.CERTIFICATE: ("check DNS", "issue", "install certificate", "serve", "verify TLS"),
     TaskKind.UPDATE: ("fetch", "check", "install", "pause", "back up", "migrate", "activate", "start", "verify"),
 }
 DOING = {
@@ -38,6 +39,12 @@ DOING = {
     "migrate": "Migrating the database",
     "activate": "Making it the current version",
     "verify": "Waiting for every part to be well",
+    "check DNS": "Looking which names are ready",
+    "issue": "Proving the names to the certificate authority",
+    "install certificate": "Putting it where the web server reads it",
+    "serve": "Telling the web server which names have HTTPS",
+    "verify TLS": "Looking whether it is served",
+    "remove certificate": "Taking it away",
     "put back": "Putting the old version back",
 }
 

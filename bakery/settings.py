@@ -167,6 +167,13 @@ CELERY_BEAT_SCHEDULE = {
     "tend-update": {"task": "bakery.tasks.tend_update", "schedule": 5.0, "options": {"expires": 5.0}},
     # It looks once a day; asked more often, so that a host that was off looks soon after.
     "look-for-version": {"task": "bakery.tasks.look_for_version", "schedule": 600.0, "options": {"expires": 600.0}},
+    "tend-certificates": {"task": "domains.tasks.tend_certificates", "schedule": 10.0, "options": {"expires": 10.0}},
+    # Each is looked at once a day; asked more often, so that a host that was off looks soon after.
+    "watch-certificates": {
+        "task": "domains.tasks.watch_certificates",
+        "schedule": 600.0,
+        "options": {"expires": 600.0},
+    },
     "trim-build-cache": {
         "task": "deployments.tasks.trim_build_cache",
         "schedule": 600.0,

@@ -52,7 +52,7 @@ class StreamReader:
 
 
 class TaskFollower:
-    """Prints a task's phases as they begin, and its release's build log as it is written."""
+    """Prints a task's phases as they begin, and its own log, or its release's build log, as it is written."""
 
     def __init__(self, task: Task, *, say: Callable[[str], None], log: Callable[[str], None]) -> None:
         self.task = task
@@ -85,10 +85,10 @@ class TaskFollower:
             self.say(f"→ {step.phase}{f': {step.note}' if step.note else ''}")
 
     def _show_log(self) -> None:
-        if self.task.release is None:
-            return
         if self.reader is None:
-            stream = LogStream.objects.filter(release=self.task.release, kind=StreamKind.BUILD).first()
+            stream = LogStream.objects.filter(task=self.task).first()
+            if stream is None and self.task.release is not None:
+                stream = LogStream.objects.filter(release=self.task.release, kind=StreamKind.BUILD).first()
             if stream is None:
                 return
             # A rollback builds nothing: the log of the build that once was is not shown again.

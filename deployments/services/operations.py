@@ -91,6 +91,7 @@ def delete(job: Job) -> None:
     pk = job.deployment.pk
     with job.phase("unroute"):
         host.router().remove(pk)
+        _forget_certificate(job)
     with job.phase("remove processes, containers and images"):
         for slot in job.deployment.slots.select_related("release"):
             job.lease.check()
@@ -108,6 +109,14 @@ def delete(job: Job) -> None:
             remove_process_log(number)
     job.lease.check()
     Deployment.objects.get(pk=pk).delete()
+
+
+def _forget_certificate(job: Job) -> None:
+    """Its files and Certbot's, which nobody else knows; the row goes with the deployment's."""
+    from domains.services.authority import certbot
+    from domains.services.issuing import forget_files
+
+    forget_files(host.certificate_name(job.deployment), certbot(job.runner))
 
 
 def _start_in(job: Job, slot: Slot) -> None:

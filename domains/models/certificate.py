@@ -66,7 +66,7 @@ class Certificate(models.Model):
     left_out = models.JSONField(default=dict, blank=True, help_text="Names that it could not hold: name to reason.")
 
     # What a person has uploaded and a worker has not installed yet: the web process may not write to Nginx's store.
-    uploaded = EncryptedField(null=True, blank=True)
+    uploaded = EncryptedField(blank=True, default="")
 
     objects = CertificateQuerySet.as_manager()
 

@@ -21,6 +21,7 @@ from domains.services.authority import place
 from domains.services.certificate_job import CertificateJob
 from domains.services.issuance import Wish, certificate_of
 from domains.services.issuing import carry_out
+from domains.services.tending import forget_leftovers
 from infrastructure.errors import Blame, Cancelled, Problem
 from infrastructure.lock import held_alone
 
@@ -65,6 +66,7 @@ def run(task: Task) -> None:
     try:
         if task.deployment_id is None and task.subject != Certificate(deployment=None).subject:
             _end(task, None, _gone(task))  # its deployment was deleted meanwhile
+            forget_leftovers()
             return
         job = CertificateJob(task, certificate_of(task.deployment))
         if task.attempts > MOST_ATTEMPTS:
@@ -93,7 +95,7 @@ def _end(task: Task, job: CertificateJob | None, problem: Problem) -> None:
         if Wish.REMOVE not in job.wishes:
             outcomes.failed(job.certificate, problem)
         if Wish.UPLOAD in job.wishes:  # a key that nobody waits for is not kept
-            Certificate.objects.filter(pk=job.certificate.pk).update(uploaded=None)
+            Certificate.objects.filter(pk=job.certificate.pk).update(uploaded="")
         job.say(f"\x1b[31m{job.masker.mask(problem.message)}\x1b[0m {problem.hint}".rstrip())
     Task.objects.filter(pk=task.pk).update(
         error_id=problem.id,

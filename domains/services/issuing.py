@@ -1,6 +1,6 @@
 """What a worker does for a certificate, in the order of the story:
 
-``check DNS → issue → install → serve → verify``
+``check DNS → issue → install certificate → serve → verify TLS``
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from infrastructure.certbot.certbot import Certbot, Issued
 from infrastructure.certbot.failures import IssuanceFailed
 from infrastructure.certbot.plans import Order
 from infrastructure.certificates.pem import Facts, Pair, read_pair
-from infrastructure.certificates.store import facts_in
 from infrastructure.errors import HostProblem, Refused
 
 SERVED_WITHIN = 60.0  # seconds, for Nginx to show the new certificate; a busy deployment may take longer
@@ -49,7 +48,7 @@ def issue(job: CertificateJob) -> None:
         job.refuse_cancelled()
         issued = _issue(job, tool, chosen)
         # From here on it is not cancelled: what the authority has counted is used.
-    with job.phase("install"):
+    with job.phase("install certificate"):
         pair = _read(issued, chosen)
         before = certificate.names if certificate.is_installed else []
         _install(job, pair, Source.CERTBOT)
@@ -60,8 +59,8 @@ def issue(job: CertificateJob) -> None:
 def install_uploaded(job: CertificateJob) -> None:
     certificate = job.certificate
     before = certificate.names if certificate.is_installed else []
-    with job.phase("install"):
-        if certificate.uploaded is None:
+    with job.phase("install certificate"):
+        if not certificate.uploaded:
             if job.is_resumed and certificate.source == Source.UPLOADED:
                 return  # the worker that died had done it
             raise Refused("certificate.upload-gone", "What was uploaded is no longer there.", "Upload it again.")
@@ -70,13 +69,13 @@ def install_uploaded(job: CertificateJob) -> None:
         # Certbot lets go of the name first: its timer would put its own certificate over this one.
         certbot(job.runner).delete(certificate.store_name)
         _install(job, pair, Source.UPLOADED)
-        Certificate.objects.filter(pk=certificate.pk).update(uploaded=None)
+        Certificate.objects.filter(pk=certificate.pk).update(uploaded="")
     _serve(job, pair, before)
 
 
 def remove(job: CertificateJob) -> None:
     certificate = job.certificate
-    with job.phase("remove"):
+    with job.phase("remove certificate"):
         forget_files(certificate.store_name, certbot(job.runner))
         outcomes.end_alarms_of(certificate, [domain.hostname for domain in domains_of(certificate.deployment)])
         _forget_what_was_served(certificate)
@@ -132,7 +131,7 @@ def _issue(job: CertificateJob, tool: Certbot, chosen: Chosen) -> Issued:
 def _is_forced(job: CertificateJob, tool: Certbot) -> bool:
     """Whether a new one is wanted in any case. A worker that died may have had it issued already."""
     certificate = job.certificate
-    there = facts_in(tool.chain_of(certificate.store_name) or b"")
+    there = tool.facts_of(certificate.store_name)
     began = job.task.started_at
     # Authorities date a certificate back by up to an hour; its file is as old as it is.
     if job.is_resumed and there and began and tool.issued_at(certificate.store_name) >= began.timestamp():
@@ -176,7 +175,7 @@ def _serve(job: CertificateJob, facts: Facts, before: list[str]) -> None:
     with job.phase("serve"):
         if set(before) != set(facts.names):
             apply_names(certificate.deployment, by=job.task.requested_by)
-    with job.phase("verify"):
+    with job.phase("verify TLS"):
         deadline = time.monotonic() + SERVED_WITHIN
         while waiting := look_at(certificate, names):
             if time.monotonic() > deadline:
@@ -221,5 +220,3 @@ def _wait(job: CertificateJob, seconds: float) -> None:
     while time.monotonic() < deadline:
         job.refuse_cancelled()
         time.sleep(0.2)
-
-

@@ -74,10 +74,15 @@ def _tend_one(owner: int | None, row: Certificate | None, names: list[Domain]) -
 def _is_to_change(row: Certificate, ready: tuple[str, ...], names: list[Domain]) -> bool:
     """A name that is ready is not on it, or one that is on it was removed; or it was revoked. One whose DNS is wrong
     for a while stays on it: it may come back."""
-    if row.revoked_at or not covers_all(row.names, ready):
+    if row.revoked_at or not covers_all(row.names, ready) or not _is_there(row):
         return True
     there = {one.hostname for one in names}
     return any(name not in there for name in row.names)
+
+
+def _is_there(row: Certificate) -> bool:
+    """Its files: a panel that was restored on another host has the row alone."""
+    return (host.router().certificates.root / row.store_name / "current" / "chain.pem").exists()
 
 
 def _names() -> Names:
@@ -89,4 +94,3 @@ def _names() -> Names:
 
 def _certificate_tasks() -> list[Task]:
     return list(Task.objects.unfinished().filter(kind=TaskKind.CERTIFICATE))
-

@@ -20,7 +20,6 @@ from domains.services.serving import apply_names, look_at_one
 from domains.services.tending import forget_leftovers
 from infrastructure.certificates.pem import Facts, read_pair
 from infrastructure.certificates.revocation import revoked_at
-from infrastructure.certificates.store import facts_in
 from infrastructure.errors import Problem
 from infrastructure.hostnames import display
 
@@ -40,7 +39,7 @@ def watch_due() -> list[Certificate]:
     for certificate in found:
         try:
             watch(certificate)
-        except Exception:  # noqa: BLE001 - the others are looked at all the same
+        except Exception:
             logger.exception("The certificate of %s could not be looked at", certificate.subject)
     forget_leftovers()
     outcomes.end_alarms_of_gone_names(set(Domain.objects.values_list("hostname", flat=True)))
@@ -74,7 +73,7 @@ def notice_renewal(certificate: Certificate) -> None:
 def _take_from_certbot(certificate: Certificate, there: Facts | None) -> Facts | None:
     tool, name = certbot(), certificate.store_name
     chain, key = tool.chain_of(name), tool.key_of(name)
-    newest = facts_in(chain or b"")
+    newest = tool.facts_of(name)
     if not chain or not key or newest is None or (there is not None and newest.not_before <= there.not_before):
         return None
     try:

@@ -8,8 +8,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from infrastructure.certbot.failures import MISSING, TOO_LATE, IssuanceFailed, translate
 from infrastructure.certbot.plans import LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Order, Plans
+from infrastructure.certificates.pem import Facts, facts_of
 from infrastructure.errors import HostProblem
 from infrastructure.files import make_directory, write_atomically
 from infrastructure.runner import LogSink, Result, Runner, TimedOut
@@ -91,6 +95,13 @@ class Certbot:
         try:
             return (self.place.live(lineage) / "fullchain.pem").read_bytes()
         except OSError:
+            return None
+
+    def facts_of(self, lineage: str) -> Facts | None:
+        """Of its newest certificate."""
+        try:
+            return facts_of(x509.load_pem_x509_certificate(self.chain_of(lineage) or b""))
+        except (ValueError, UnsupportedAlgorithm):
             return None
 
     def issued_at(self, lineage: str) -> float:

@@ -172,10 +172,10 @@ for _name in ("invalidContact", "unsupportedContact", "invalidEmail"):
 
 # What Certbot says for itself, first found wins.
 IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), kind)
-    for pattern, kind in (
+    (re.compile("|".join(patterns), re.IGNORECASE), kind)
+    for patterns, kind in (
         (
-            r"no space left on device|disk quota exceeded|errno 28\b",
+            ("no space left on device", "disk quota exceeded", r"errno 28\b"),
             Kind(
                 "certbot.disk-full",
                 "The disk is full, so Certbot could not write: {detail}",
@@ -185,7 +185,7 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
             ),
         ),
         (
-            r"another instance of certbot is already running",
+            ("another instance of certbot is already running",),
             Kind(
                 "certbot.busy",
                 "Another Certbot is at work in the same directory.",
@@ -195,8 +195,10 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
             ),
         ),
         (
-            r"the requested (?P<plugin>[\w-]+) plugin does not appear to be installed"
-            r"|unrecognized arguments: --(?P<option>dns-[a-z0-9]+)",
+            (
+                r"the requested (?P<plugin>[\w-]+) plugin does not appear to be installed",
+                r"unrecognized arguments: --(?P<option>dns-[a-z0-9]+)",
+            ),
             Kind(
                 "certbot.plugin-missing",
                 "Certbot has no plugin {detail} on this host.",
@@ -206,7 +208,7 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
             ),
         ),
         (
-            r"could not choose appropriate plugin|the (?P<plugin>[\w-]+) plugin is not working",
+            ("could not choose appropriate plugin", r"the (?P<plugin>[\w-]+) plugin is not working"),
             Kind(
                 "certbot.plugin-broken",
                 "Certbot's plugin does not work on this host: {detail}",
@@ -216,10 +218,16 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
             ),
         ),
         (
-            r"error (?:adding|creating|determining|finding|getting) .*(?:zone|TXT|domain|record)"
-            r"|unable to determine base domain|encountered error (?:adding|finding)|received response from server: "
-            r"|missing propert(?:y|ies) in credentials|unable to (?:determine|locate) .*zone|(?:BADKEY|BADSIG|NOTAUTH)"
-            r"|unable to locate credentials|peer didn.t know the key",
+            (
+                r"error (?:adding|creating|determining|finding|getting) .*(?:zone|TXT|domain|record)",
+                "unable to determine base domain",
+                "encountered error (?:adding|finding)",
+                "received response from server: ",
+                r"missing propert(?:y|ies) in credentials",
+                "unable to (?:determine|locate) .*zone",
+                "BADKEY|BADSIG|NOTAUTH|peer didn.t know the key",
+                "unable to locate credentials",
+            ),
             Kind(
                 "dns-provider.refused",
                 "The DNS provider did not take the record that proves the name: {detail}",
@@ -228,7 +236,7 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
             ),
         ),
         (
-            r"sslerror|certificate_verify_failed|certificate verify failed",
+            ("sslerror", "certificate_verify_failed", "certificate verify failed"),
             Kind(
                 "acme.untrusted",
                 "This host does not trust the certificate authority's own server: {detail}",
@@ -237,10 +245,17 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
                 burns=False,
             ),
         ),
-        (r"read timed out|readtimeout", TOO_LATE),
+        (("read timed out", "readtimeout"), TOO_LATE),
         (
-            r"connectionerror|connection refused|max retries exceeded|name or service not known|"
-            r"temporary failure in name resolution|requesting .*: |network is unreachable|remote end closed connection",
+            (
+                "connectionerror",
+                "connection refused",
+                "max retries exceeded",
+                "name or service not known",
+                "temporary failure in name resolution",
+                "network is unreachable",
+                "remote end closed connection",
+            ),
             Kind(
                 "acme.unreachable",
                 "The certificate authority cannot be reached: {detail}",
@@ -248,7 +263,7 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
                 Blame.HOST,
             ),
         ),
-        (r"certbot\.errors\.authorizationerror|some challenges have failed", OF_ACME["unauthorized"]),
+        ((r"certbot\.errors\.authorizationerror", "some challenges have failed"), OF_ACME["unauthorized"]),
     )
 )
 TYPE = re.compile(r"urn:ietf:params:acme:error:([A-Za-z]+)")
@@ -256,7 +271,9 @@ RAISED = re.compile(r"acme\.messages\.Error: urn:ietf:params:acme:error:([A-Za-z
 DETAIL = re.compile(r'"detail":\s*"((?:[^"\\]|\\.)*)"')
 RETRY_AFTER = re.compile(r"^Retry-After:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 RETRY_IN_WORDS = re.compile(r"retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", re.IGNORECASE)
-PROBLEM = re.compile(r"^\s*Domain:\s*(?P<name>\S+)\s*\n\s*Type:\s*(?P<type>\w+)\s*\n\s*Detail:\s*(?P<detail>.+)$", re.M)
+PROBLEM = re.compile(
+    r"^\s*Domain:\s*(?P<name>\S+)\s*\n\s*Type:\s*(?P<type>\w+)\s*\n\s*Detail:\s*(?P<detail>.+)$", re.MULTILINE
+)
 
 
 def translate(output: str, log: str, now: dt.datetime) -> IssuanceFailed:
@@ -271,8 +288,8 @@ def translate(output: str, log: str, now: dt.datetime) -> IssuanceFailed:
         asked = _retry_after(detail, log, now) if kind is RATE_LIMITED else None
         return IssuanceFailed(kind, detail, not_before=asked or _later(now, kind))
     last = _last_line(output)
-    for pattern, kind in IN_WORDS:
-        for text in (output, log):
+    for text in (output, log):
+        for pattern, kind in IN_WORDS:
             if found := pattern.search(text):
                 groups = found.groupdict()
                 named = groups.get("option") or groups.get("plugin") or ""

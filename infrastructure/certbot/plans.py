@@ -17,7 +17,15 @@ from infrastructure.runner import SAFE_PATH, Command
 ISSUING_SECONDS = 600.0  # for one certificate: each name is looked at by the authority, from several places
 QUICK_SECONDS = 60.0
 # The machine's own way out: its certificate authorities and its proxy.
-PASSED_ON = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+PASSED_ON = (
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+)
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 LETS_ENCRYPT_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
