@@ -17,6 +17,7 @@ from typing import IO
 
 from infrastructure.quickstart import environment_file, layout, programs
 from infrastructure.quickstart.options import Options
+from tests.integration.acme_listener import make_listener
 
 # What a killed worker left is picked up soon, so that tests of that need not wait.
 OWN_SETTINGS = {"BAKERY_LEASE_SECONDS": "3"}
@@ -38,7 +39,8 @@ def plan_instance() -> Options:
         detach=True,
         listed=False,
     )
-    old = {**OWN_SETTINGS, **reserve_ranges(), **environment_file.read(place.environment_file)}
+    authority = plan_authority(data)
+    old = {**OWN_SETTINGS, **authority, **reserve_ranges(), **environment_file.read(place.environment_file)}
     values = environment_file.plan(place, options, programs.find(place), old)
     environment_file.write(place.environment_file, values)
     for name in [name for name in os.environ if name.startswith("BAKERY_") and name != DATA_DIR]:
@@ -49,6 +51,12 @@ def plan_instance() -> Options:
     os.environ["BAKERY_ENV_FILE"] = str(place.environment_file)
     os.environ["DJANGO_SETTINGS_MODULE"] = "bakery.settings"
     return options
+
+
+def plan_authority(data: Path) -> dict[str, str]:
+    """Whom the instance asks for certificates: an ACME server that a test starts there when it needs one."""
+    server = f"https://localhost:{free_port()}/dir"
+    return {"CERTBOT_SERVER": server, "REQUESTS_CA_BUNDLE": str(make_listener(data / "acme-listener"))}
 
 
 def reserve_ranges() -> dict[str, str]:

@@ -309,7 +309,7 @@ def _of_server(output: str, log: str) -> tuple[Kind, str] | None:
     if not kinds:
         return None
     last = kinds[-1]
-    details = DETAIL.findall(log[max(0, last.start() - 200) : last.end() + 2000])
+    details = DETAIL.findall(log, last.start())[:1] or DETAIL.findall(log, max(0, last.start() - 500))[-1:]
     told = details[0].replace('\\"', '"').replace("\\n", " ") if details else _last_line(output)
     return OF_ACME.get(last[1], UNKNOWN), _clean(told)
 

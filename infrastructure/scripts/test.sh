@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 
 PYTHON=.venv/bin/python
-PACKAGES=(git nginx redis-server postgresql)
+PACKAGES=(git nginx redis-server postgresql certbot pebble bind9 python3-certbot-dns-rfc2136)
 BROWSER_PACKAGES=(chromium)
 HOST_PACKAGES=(docker.io containerd iptables busybox-static debootstrap)
 failed=()

@@ -12,7 +12,7 @@ import pytest
 import requests
 from cryptography import x509
 
-from tests.certificates import Authority, pem
+from tests.integration.acme_listener import make_listener
 from tests.integration.waiting import until
 from tests.plan import free_port
 
@@ -36,7 +36,6 @@ class Pebble:
     port: int = field(default_factory=free_port)
     dns: str = ""
     ocsp: str = ""  # the responder that its certificates name
-    listens_with: Authority = field(default_factory=Authority)
     management: int = field(default_factory=free_port)
     dns_management: int = field(default_factory=free_port)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -47,15 +46,11 @@ class Pebble:
 
     @property
     def bundle(self) -> Path:
-        """The CA of its own TLS listener, for REQUESTS_CA_BUNDLE."""
-        return self.root / "listener-ca.pem"
+        """For REQUESTS_CA_BUNDLE."""
+        return self.root / "bundle.pem"
 
     def start(self) -> Pebble:
-        self.root.mkdir(parents=True, exist_ok=True)
-        own = self.listens_with.issue("localhost")
-        (self.root / "listener.pem").write_bytes(own.chain_pem)
-        (self.root / "listener.key").write_bytes(own.key_pem)
-        self.bundle.write_bytes(pem(self.listens_with.root))
+        make_listener(self.root)
         if not self.dns:
             self.dns = f"127.0.0.1:{free_port()}"
             off = ("-http01", "", "-https01", "", "-tlsalpn01", "")

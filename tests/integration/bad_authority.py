@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.certificates import Authority, pem
+from tests.integration.acme_listener import make_listener
 from tests.plan import free_port
 
 ERROR = "urn:ietf:params:acme:error:"
@@ -25,7 +25,6 @@ class BadAuthority:
     detail: str = "Something went wrong."
     headers: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    listens_with: Authority = field(default_factory=Authority)
     orders: int = 0  # how often it was asked for a certificate
     let_go: threading.Event = field(default_factory=threading.Event)
     server: ThreadingHTTPServer | None = None
@@ -36,13 +35,10 @@ class BadAuthority:
 
     @property
     def bundle(self) -> Path:
-        return self.root / "bad-listener-ca.pem"
+        return self.root / "bundle.pem"
 
     def start(self) -> BadAuthority:
-        own = self.listens_with.issue("localhost")
-        (self.root / "bad.pem").write_bytes(own.chain_pem)
-        (self.root / "bad.key").write_bytes(own.key_pem)
-        self.bundle.write_bytes(pem(self.listens_with.root))
+        make_listener(self.root)
         authority = self
 
         class Handler(_Handler):
@@ -51,7 +47,7 @@ class BadAuthority:
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.server.daemon_threads = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.root / "bad.pem", self.root / "bad.key")
+        context.load_cert_chain(self.root / "listener.pem", self.root / "listener.key")
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
