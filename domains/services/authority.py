@@ -31,7 +31,8 @@ def proof_for(certificate: Certificate, tool: Certbot) -> Proof:
         if provider is None:
             raise no_provider()
         plugin = plugin_called(provider.plugin)
-        return DnsRecord(plugin, tool.write_credentials(certificate.store_name, provider.credentials))
+        file = tool.write_credentials(certificate.store_name, provider.credentials)
+        return DnsRecord(plugin, file, provider.propagation_seconds)
     # Certbot's plugin knows the machine's own Nginx alone.
     if settings.BAKERY.certbot_authenticator == "nginx" and settings.BAKERY.web_server == "system":
         return NginxPlugin()

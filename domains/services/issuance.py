@@ -121,12 +121,13 @@ def set_issuing(
     return certificate
 
 
-def save_dns_provider(name: str, plugin: str, credentials: str) -> DnsProvider:
+def save_dns_provider(
+    name: str, plugin: str, credentials: str, *, propagation_seconds: int | None = None
+) -> DnsProvider:
     """Make one, or change the one of that name. Raises ``Refused`` when the credentials lack what the plugin reads."""
     plugin_called(plugin).check(credentials)
-    provider, _ = DnsProvider.objects.update_or_create(
-        name=name.strip(), defaults={"plugin": plugin, "credentials": Secret(credentials)}
-    )
+    said = {"plugin": plugin, "credentials": Secret(credentials), "propagation_seconds": propagation_seconds}
+    provider, _ = DnsProvider.objects.update_or_create(name=name.strip(), defaults=said)
     return provider
 
 

@@ -28,11 +28,12 @@ class DnsPlugin:
     def package(self) -> str:
         return f"python3-certbot-dns-{self.name}"
 
-    def arguments(self, credentials: Path) -> list[str]:
+    def arguments(self, credentials: Path, propagation: int | None = None) -> list[str]:
         option = f"--dns-{self.name}"
         argv = ["--authenticator", f"dns-{self.name}"]
         if not self.environment:
-            argv += [f"{option}-credentials", str(credentials), f"{option}-propagation-seconds", str(self.propagation)]
+            seconds = self.propagation if propagation is None else propagation
+            argv += [f"{option}-credentials", str(credentials), f"{option}-propagation-seconds", str(seconds)]
         return argv
 
     def variables(self, credentials: Path) -> dict[str, str]:

@@ -83,9 +83,10 @@ class NginxPlugin:
 class DnsRecord:
     plugin: DnsPlugin
     credentials: Path
+    propagation: int | None = None  # seconds, where the plugin's own are too few or too many
 
     def arguments(self) -> list[str]:
-        return self.plugin.arguments(self.credentials)
+        return self.plugin.arguments(self.credentials, self.propagation)
 
     def variables(self) -> dict[str, str]:
         return self.plugin.variables(self.credentials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import json
@@ -16,15 +17,18 @@ from pathlib import Path
 import pytest
 
 from infrastructure.certbot.certbot import Certbot
+from infrastructure.certbot.dns_plugins import DnsPlugin, plugin_called
 from infrastructure.certbot.failures import IssuanceFailed
 from infrastructure.certbot.place import Place
-from infrastructure.certbot.plans import Authority, Order, Plans, Webroot
+from infrastructure.certbot.plans import Authority, DnsRecord, Order, Plans, Webroot
 from infrastructure.certificates.pem import read_pair
 from infrastructure.certificates.store import CertificateStore
 from infrastructure.errors import Cancelled
 from infrastructure.runner import Runner
+from infrastructure.secret import Secret
 from tests.integration.acme import Pebble, needs
 from tests.integration.bad_authority import BadAuthority
+from tests.integration.name_server import NameServer
 
 pytestmark = pytest.mark.slow
 LINEAGE = "deployment-7"
@@ -208,9 +212,6 @@ def test_an_authority_that_is_down_or_not_trusted(
 def test_a_missing_certbot_and_a_missing_plugin_name_their_packages(host: Host) -> None:
     problem = failure(host.certbot("https://localhost:1/dir", program="/nonexistent/certbot"), host)
     assert problem.id == "certbot.missing" and "apt-get install certbot" in problem.hint
-    from infrastructure.certbot.dns_plugins import DnsPlugin
-    from infrastructure.certbot.plans import DnsRecord
-
     strange = DnsPlugin("strange", "Strange", (), "")
     with pytest.raises(IssuanceFailed) as caught:
         host.certbot("https://localhost:1/dir").issue(
@@ -239,3 +240,33 @@ def test_the_hook_needs_no_more_than_an_old_python(host: Host, tmp_path: Path) -
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_a_wildcard_is_proven_by_a_record_that_certbot_makes(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("pebble", "named")
+    zone = NameServer(tmp_path / "named", "wild.test")
+    authority = Pebble(tmp_path / "pebble", host.http_port, dns=zone.at)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
+    try:
+        zone.start()
+        certbot = host.certbot(authority.start().directory)
+        file = certbot.write_credentials(LINEAGE, Secret(zone.credentials))
+        assert file.stat().st_mode & 0o777 == 0o600
+        order = Order(LINEAGE, ("*.wild.test", "wild.test"), DnsRecord(plugin_called("rfc2136"), file, 1))
+        issued = certbot.issue(order, host.print)
+        assert set(read_pair(issued.chain, issued.key).names) == {"*.wild.test", "wild.test"}
+        assert zone.secret.encode() not in host.printed
+
+        wrong = zone.credentials.replace(zone.secret, "d3Jvbmd3cm9uZ3dyb25n")
+        file = certbot.write_credentials(LINEAGE, Secret(wrong))
+        with pytest.raises(IssuanceFailed) as caught:
+            certbot.issue(dataclasses.replace(order, force=True))
+        assert caught.value.id == "dns-provider.refused"
+        assert not caught.value.burns
+        certbot.delete(LINEAGE)
+        assert not file.exists()
+    finally:
+        authority.stop()
+        zone.stop()

@@ -48,6 +48,9 @@ class Command(BakeryCommand):
         parser.add_argument(
             "--automatic", action=BooleanOptionalAction, default=None, help="set: issue and renew it by itself."
         )
+        parser.add_argument(
+            "--propagation-seconds", type=int, metavar="N", help="provider: how long a record takes to be seen."
+        )
         parser.add_argument("--passphrase-file", metavar="FILE", help="upload: of the key; “-” is standard input.")
         parser.add_argument(
             "--wait", action=BooleanOptionalAction, default=True, help="Follow it to its end, with its log."
@@ -58,7 +61,7 @@ class Command(BakeryCommand):
         if verb == "list":
             self._list(items)
         elif verb == "provider":
-            self._provider(items)
+            self._provider(items, options["propagation_seconds"])
         else:
             deployment = self._owner(items, panel=options["panel"])
             if verb == "set":
@@ -139,12 +142,13 @@ class Command(BakeryCommand):
         issuance.set_issuing(certificate, automatic=automatic, challenge=challenge, dns_provider=provider)
         self.data(certificate_shape(certificate)) if self.as_json else self.say("Set.")
 
-    def _provider(self, items: list[str]) -> None:
+    def _provider(self, items: list[str], seconds: int | None) -> None:
         self._refuse_all_but_admins()
         if len(items) != 3:
             raise Usage("provider takes NAME PLUGIN FILE; “-” as the file is standard input.")
         name, plugin, file = items
-        provider = issuance.save_dns_provider(name, plugin, _read(file).decode("utf-8", "replace"))
+        text = _read(file).decode("utf-8", "replace")
+        provider = issuance.save_dns_provider(name, plugin, text, propagation_seconds=seconds)
         shape = {"id": provider.pk, "name": provider.name, "plugin": provider.plugin}
         self.data(shape) if self.as_json else self.say(f"{provider.name} is saved.")
 
