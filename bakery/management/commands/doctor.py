@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from bakery.doctor.certificates import certificate_findings
 from bakery.doctor.finding import Finding, Verdict
 from bakery.doctor.jobs import job_findings
 from bakery.doctor.places import place_findings
@@ -34,6 +35,7 @@ class Command(BakeryCommand):
             *program_findings(settings.BAKERY, Runner()),
             *web_server_findings(settings.BAKERY, Runner()),
             *service_findings(),
+            *certificate_findings(settings.BAKERY, Runner()),
         ]
         findings += job_findings() if options["jobs"] else []
         wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
