@@ -14,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from accounts.models import User
+from bakery.panel import certificates
 from bakery.panel.contents import About, in_words, pack
 from bakery.panel.host_settings import moving_settings
 from bakery.version import current
@@ -46,8 +47,11 @@ def back_up(
         postgres.dump(
             settings.BAKERY.database_url, dump, Runner(), without_rows_of=skipped, private_tools=private_tools()
         )
+        say("→ gather certificates")
+        with in_words(directory):
+            gathered = certificates.collect(directory)
         say("→ encrypt")
-        pack(file, passphrase, about, moving_settings(), dump)
+        pack(file, passphrase, about, moving_settings(), dump, gathered)
     return about
 
 

@@ -19,7 +19,7 @@ from bakery.panel.sealed import PIECE, SealedReader, SealedWriter
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.secret import Secret
 
-ABOUT, SETTINGS, DATABASE = "about.json", "settings.json", "database.dump"
+ABOUT, SETTINGS, DATABASE, CERTIFICATES = "about.json", "settings.json", "database.dump", "certificates.tar"
 FORMAT = 1
 
 
@@ -44,9 +44,12 @@ class Unpacked:
     about: About
     settings: dict[str, str] = field(repr=False)
     database: Path
+    certificates: Path | None  # None: the backup is of a version that had none
 
 
-def pack(file: Path, passphrase: Secret, about: About, settings: dict[str, str], database: Path) -> None:
+def pack(
+    file: Path, passphrase: Secret, about: About, settings: dict[str, str], database: Path, certificates: Path
+) -> None:
     """Write ``file`` (0600), which appears when it is whole."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -57,6 +60,7 @@ def pack(file: Path, passphrase: Secret, about: About, settings: dict[str, str],
                 with tarfile.open(fileobj=writer, mode="w|", bufsize=PIECE) as tar:
                     _add(tar, ABOUT, json.dumps(asdict(about)).encode())
                     _add(tar, SETTINGS, json.dumps(settings).encode())
+                    tar.add(certificates, CERTIFICATES, recursive=False, filter=_anonymous)
                     tar.add(database, DATABASE, recursive=False, filter=_anonymous)
                 writer.finish()
                 out.flush()
@@ -70,7 +74,7 @@ def unpack(file: Path, passphrase: Secret, into: Path, look: Callable[[About], N
     """Read all of ``file`` to its authenticated end. ``look`` may refuse it by what it says of itself."""
     about: About | None = None
     settings: dict[str, str] | None = None
-    database = into / DATABASE
+    database, certificates = into / DATABASE, into / CERTIFICATES
     with in_words(file), file.open("rb") as source:
         reader = SealedReader(source, passphrase)
         with tarfile.open(fileobj=reader, mode="r|", bufsize=PIECE) as tar:
@@ -85,10 +89,12 @@ def unpack(file: Path, passphrase: Secret, into: Path, look: Callable[[About], N
                     settings = json.load(content)
                 elif entry.name == DATABASE:
                     _copy(content, database)
+                elif entry.name == CERTIFICATES:
+                    _copy(content, certificates)
         reader.drain()
     if about is None or settings is None or not database.exists():
         raise Problem("backup.incomplete", "A part of the backup is missing.", "Take another copy of it.")
-    return Unpacked(about, settings, database)
+    return Unpacked(about, settings, database, certificates if certificates.exists() else None)
 
 
 def _about(found: dict[str, object]) -> About:

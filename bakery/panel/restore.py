@@ -20,6 +20,7 @@ from redis import RedisError
 from accounts.models import User
 from bakery import heartbeat
 from bakery.models import Task, TaskState
+from bakery.panel import certificates
 from bakery.panel.backup import private_tools, workshop
 from bakery.panel.contents import About, Unpacked, unpack
 from bakery.panel.host_settings import KEY, SettingsFile, settings_file, to_be_brought
@@ -62,7 +63,7 @@ def restore(
         brought = to_be_brought(backup.settings)
         with stopped(processes, say) as managed:
             tasks, previous = _swap(backup, file_of_settings, brought, by_email, say)
-            notes = _bring_the_host_along(present, say)
+            notes = _bring_the_host_along(present, backup.certificates, say)
             postgres.drop_previous(settings.BAKERY.database_url, previous)
     notes += _what_to_know(backup.about, tasks)
     return Restored(backup.about, sorted(brought), tasks, managed, processes.how_to_start, notes)
@@ -162,10 +163,17 @@ def _take_over(about: About, by_email: str | None, say: Callable[[str], None]) -
     return moving.redeploy(live, by=by)
 
 
-def _bring_the_host_along(present: list[moving.Present], say: Callable[[str], None]) -> list[str]:
+def _bring_the_host_along(
+    present: list[moving.Present], certificates_file: Path | None, say: Callable[[str], None]
+) -> list[str]:
     if present:
         say("→ end what the replaced panel ran")
     notes = [f"Persistent directories were moved to {path}." for path in moving.end_replaced(present)]
+    say("→ bring certificates back")
+    try:
+        notes += certificates.bring_back(certificates_file)
+    except (Problem, OSError) as problem:
+        notes.append(f"Certificates are missing, and issued anew once DNS leads here: {problem}")
     try:
         moving.show_pages()
     except Problem as problem:

@@ -22,7 +22,7 @@ from deployments.services import host
 from deployments.services.pruning import remove_process_log
 from deployments.services.requests import deploy_again
 from deployments.services.settings import reserve_slots
-from domains.models import Domain
+from domains.models import Domain, Verdict
 from infrastructure.errors import Blame, Problem
 from infrastructure.values import Hostname
 
@@ -93,6 +93,7 @@ def take_over() -> list[Release]:
         LogStream.objects.update(cursor={})
         _reserve_anew()
         _rename_hosts()
+        _look_anew()
     return live
 
 
@@ -174,6 +175,21 @@ def _rename_hosts() -> None:
             generated.delete()
         else:
             generated.save(update_fields=["hostname"])
+
+
+def _look_anew() -> None:
+    """DNS leads to the host that the backup is of, until somebody changes that."""
+    Domain.objects.filter(generated=False).update(
+        verdict=Verdict.UNCHECKED,
+        report={},
+        checks=0,
+        checked_at=None,
+        next_check_at=timezone.now(),
+        served_fingerprint="",
+        served_until=None,
+        served_problem="",
+        served_at=None,
+    )
 
 
 def _move_aside(directory: Path, name: str) -> Path:

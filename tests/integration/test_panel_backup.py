@@ -19,8 +19,11 @@ import pytest
 from psycopg import sql
 
 from infrastructure import dotenv
+from infrastructure.certificates.pem import read_pair
+from infrastructure.certificates.store import CertificateStore
 from infrastructure.quickstart import layout
 from infrastructure.quickstart.options import Options
+from tests.certificates import Authority
 from tests.instance import EMAIL, PASSWORD, Instance, clean_environment
 from tests.integration.apps import AppRepository, healthy
 from tests.integration.driving import Driven, rows
@@ -103,10 +106,16 @@ def old(leaving: Instance, tmp_path_factory: pytest.TempPathFactory, passphrase_
     idle.ask("stop")
     blog.repository.commit(healthy("a newer blog, never deployed"))
     leaving.manage("env", "blog", "set", "GREETING=not live yet")
+    issued = Authority().issue(f"{shop.name}.example.com")
+    store_of(leaving).install(f"deployment-{shop.id}", read_pair(issued.chain_pem, issued.key_pem))
     file = directory / "panel.backup"
     told = leaving.manage_json("backup_panel", str(file), "--passphrase-file", str(passphrase_file))
     assert isinstance(told, dict)
     return Old(leaving, shop, blog, idle, file, told)
+
+
+def store_of(instance: Instance) -> CertificateStore:
+    return CertificateStore(instance.data_dir / "nginx" / "certificates", None)
 
 
 def restore(instance: Instance, file: Path, passphrase_file: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -129,7 +138,7 @@ def test_a_backup_shows_nothing_to_whoever_lacks_the_passphrase(old: Old) -> Non
     assert stat.S_IMODE(old.file.stat().st_mode) == 0o600
     content = old.file.read_bytes()
     keys = old.instance.env["ENCRYPTION_KEY"]
-    for hidden in (API_KEY, keys, PASSPHRASE, "shop", EMAIL, "CREATE TABLE"):
+    for hidden in (API_KEY, keys, PASSPHRASE, "shop", EMAIL, "CREATE TABLE", "PRIVATE KEY"):
         assert hidden.encode() not in content
     assert set(old.told["deployments"]) >= {"shop", "blog", "idle"}
     assert "shop: data" in old.told["persistent"]
@@ -220,6 +229,9 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     assert "not live yet" in fresh.manage("env", "blog", "list", "--reveal").stdout
     assert fresh.app("idle").status_code == 503
     assert old.shop.version() == "shop"  # the old host goes on
+    assert store_of(fresh).current(f"deployment-{old.shop.id}") == store_of(old.instance).current(
+        f"deployment-{old.shop.id}"
+    )
 
     environment = dotenv.read(fresh.place.environment_file)
     changed = {name for name in environment if environment[name] != before.get(name)}
