@@ -174,6 +174,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,
         "options": {"expires": 600.0},
     },
+    # Asked for with each change; this makes up for a message that was lost, and for an Nginx that was away.
+    "apply-panel": {"task": "domains.tasks.apply_panel", "schedule": 300.0, "options": {"expires": 300.0}},
     "trim-build-cache": {
         "task": "deployments.tasks.trim_build_cache",
         "schedule": 600.0,

@@ -29,3 +29,11 @@ def watch_certificates() -> None:
     from domains.services.watching import watch_due
 
     watch_due()
+
+
+@shared_task(name="domains.tasks.apply_panel")
+def apply_panel() -> None:
+    """Nginx's part for Bakery's own pages."""
+    from domains.services.panel import apply_panel as apply
+
+    apply()

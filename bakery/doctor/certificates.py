@@ -44,7 +44,7 @@ def certificate_findings(bakery: Environment, runner: Runner) -> list[Finding]:
             looks = [together.submit(_resolver, one) for one in bakery.dns_resolvers]
             looks += [together.submit(_arrives, bakery.public_ip, port) for port in _ports(bakery)]
             looks.append(together.submit(_authority, bakery))
-            findings += [found for look in looks if (found := look.result())]
+            findings += [look.result() for look in looks]
     return [*findings, *(_dates(one) for one in certificates)]
 
 
@@ -115,7 +115,7 @@ def _arrives(address: str, port: int) -> Finding:
         return warning(f"Port {port}", f"{address} cannot be reached from here: {error.strerror or error}", mend)
 
 
-def _authority(bakery: Environment) -> Finding | None:
+def _authority(bakery: Environment) -> Finding:
     """Whether who issues certificates can be reached, and agrees with our clock."""
     url = bakery.certbot_server or LETS_ENCRYPT
     try:

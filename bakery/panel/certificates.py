@@ -17,7 +17,7 @@ from django.conf import settings
 
 from deployments.services import host
 from domains.models import Certificate
-from infrastructure.certbot.place import Place
+from domains.services.authority import place
 from infrastructure.certificates.pem import read_pair
 from infrastructure.errors import Problem
 from infrastructure.files import make_directory
@@ -62,10 +62,6 @@ def bring_back(file: Path | None) -> list[str]:
         _adopt_lineages(directory)
     _forget_missing()
     return notes
-
-
-def place() -> Place:
-    return Place(settings.BAKERY.data_dir / "letsencrypt")
 
 
 def _unpack(file: Path, into: Path) -> None:

@@ -18,6 +18,7 @@ from deployments.services import requests
 from domains.models import Domain
 from domains.services import ownership
 from domains.services.name_settings import parsed_settings
+from domains.services.panel import request_panel
 from infrastructure.errors import Refused
 from infrastructure.hostnames import DomainName, display
 
@@ -140,6 +141,8 @@ def _locked_names(deployment: Deployment | None) -> list[Domain]:
 def _changed(deployment: Deployment | None, by: User | None) -> None:
     if deployment is not None:
         requests.apply_routes(deployment, by=by)
+    else:
+        request_panel()
 
 
 def _fall_back(left: list[Domain]) -> None:

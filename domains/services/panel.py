@@ -50,10 +50,12 @@ def _apply(domains: list[str]) -> None:
     for count in range(len(fixed), -1, -1):
         names = tuple(dict.fromkeys([*fixed[:count], *domains]))
         try:
-            return host.router().apply_panel(names, CERTIFICATE if domains else "")
+            host.router().apply_panel(names, CERTIFICATE if domains else "")
         except HostProblem as problem:
             if problem.id != "nginx.name-taken" or len(names) <= len(domains):
                 raise
+        else:
+            return
 
 
 def fixed_names() -> list[str]:

@@ -10,8 +10,9 @@ from django.utils import timezone
 from accounts.models import User
 from bakery.events import announce
 from deployments.models import Deployment
-from deployments.services import host, requests
+from deployments.services import requests
 from domains.models import Certificate, Domain
+from domains.services.panel import apply_panel
 from infrastructure.certificates.handshake import Shown, shown
 from infrastructure.certificates.pem import Facts
 
@@ -21,8 +22,7 @@ def apply_names(deployment: Deployment | None, *, by: User | None) -> None:
     if deployment is not None:
         requests.apply_routes(deployment, by=by)
         return
-    names = tuple(Domain.objects.filter(deployment=None).values_list("hostname", flat=True))
-    host.router().apply_panel(names, "panel")
+    apply_panel()
 
 
 def look_at(certificate: Certificate, names: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from bakery.panel import certificates
 from deployments.services import host
 from domains.models import Certificate
+from domains.services import authority
 from infrastructure.certificates.pem import read_pair
 from infrastructure.errors import Problem
 from tests.certificates import Authority
@@ -40,7 +41,7 @@ def move_to(settings: Any) -> Iterator[Move]:
 
 def lineage(name: str, chain: bytes, key: bytes) -> None:
     """As Certbot leaves it."""
-    place = certificates.place()
+    place = authority.place()
     place.prepare()
     archive = place.config / "archive" / name
     for folder in (archive, place.live(name), place.renewal(name).parent):
@@ -69,7 +70,7 @@ def test_what_is_served_and_what_renews_it_move_with_the_panel(tmp_path: Path, m
     served = host.router().certificates.current("panel")
     assert served is not None
     assert served.fingerprint == pair.fingerprint
-    place = certificates.place()
+    place = authority.place()
     assert (place.live("panel") / "privkey.pem").read_bytes() == issued.key_pem
     keys = list(place.config.rglob("privkey1.pem"))
     assert [stat.S_IMODE(path.stat().st_mode) for path in keys] == [0o600]

@@ -99,6 +99,7 @@ SOCKETS = {
 }
 # command -> (who may name themselves with --as, arguments that it needs)
 COMMANDS = {
+    "apply_panel": (ADMIN, []),
     "backup_panel": (ADMIN, ["/nowhere"]),
     "cancel": (DEPLOYER, ["shop"]),
     "collect_logs": (ADMIN, []),
