@@ -102,6 +102,7 @@ COMMANDS = {
     "apply_panel": (ADMIN, []),
     "backup_panel": (ADMIN, ["/nowhere"]),
     "cancel": (DEPLOYER, ["shop"]),
+    "certificate": (DEPLOYER, ["list"]),
     "collect_logs": (ADMIN, []),
     "create_admin": (ADMIN, ["new@example.com"]),
     "create_deployment": (DEPLOYER, ["blog", "--repo", "https://example.com/blog.git"]),
