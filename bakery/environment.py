@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,10 @@ class Environment:
     certbot_staging: bool  # Let's Encrypt's for trying, whose certificates no browser trusts
     certbot_authenticator: str  # "webroot" or "nginx"
     dns_resolvers: tuple[str, ...]  # "address" or "address:port" ("[address]:port")
+    dns_port: int  # of the zones' own servers
     apps_domain: str
     http_port: int
+    public_http_port: int  # at which the world reaches it
     https_port: int
     port_range: tuple[int, int]
     processes: str  # "supervisord" or "systemd": what runs the processes of bun releases
@@ -92,6 +95,7 @@ def read_environment() -> Environment:
     port = reader.port("BAKERY_PORT", 4100)
     base_url = reader.url("BAKERY_BASE_URL", f"http://localhost:{port}")
     web_server = reader.choice("BAKERY_WEB_SERVER", ("private", "system"))
+    http_port = reader.port("BAKERY_HTTP_PORT", 8080)
     parsed = Environment(
         database_url=reader.required("DATABASE_URL", "postgres://user:password@host:5432/name"),
         redis_url=reader.required("REDIS_URL", "redis://:password@127.0.0.1:6379/0"),
@@ -101,8 +105,8 @@ def read_environment() -> Environment:
         port=port,
         base_url=base_url,
         api_url=reader.url("BAKERY_API_URL", f"{base_url}/api"),
-        public_ip=reader.text("BAKERY_PUBLIC_IP", ""),
-        public_ipv6=reader.text("BAKERY_PUBLIC_IPV6", ""),
+        public_ip=reader.address("BAKERY_PUBLIC_IP", 4),
+        public_ipv6=reader.address("BAKERY_PUBLIC_IPV6", 6),
         install_dir=reader.optional_directory("BAKERY_INSTALL_DIR"),
         data_dir=data_dir,
         logs_dir=reader.directory("BAKERY_LOGS_DIR", str(data_dir / "logs")),
@@ -114,9 +118,11 @@ def read_environment() -> Environment:
         certbot_server=reader.text("CERTBOT_SERVER", ""),
         certbot_staging=reader.flag("CERTBOT_STAGING"),
         certbot_authenticator=reader.choice("CERTBOT_AUTHENTICATOR", ("webroot", "nginx")),
-        dns_resolvers=reader.listed("BAKERY_DNS_RESOLVERS", "1.1.1.1,8.8.8.8,9.9.9.9"),
+        dns_resolvers=reader.resolvers("BAKERY_DNS_RESOLVERS", "1.1.1.1,8.8.8.8,9.9.9.9"),
+        dns_port=reader.port("BAKERY_DNS_PORT", 53),
         apps_domain=reader.text("BAKERY_APPS_DOMAIN", "localhost"),
-        http_port=reader.port("BAKERY_HTTP_PORT", 8080),
+        http_port=http_port,
+        public_http_port=reader.port("BAKERY_PUBLIC_HTTP_PORT", http_port),
         https_port=reader.port("BAKERY_HTTPS_PORT", 443 if web_server == "system" else 8443),
         port_range=reader.port_range("BAKERY_PORT_RANGE", "20000-20999"),
         processes=reader.choice("BAKERY_PROCESSES", ("supervisord", "systemd")),
@@ -203,8 +209,32 @@ class _Reader:
                 self.findings.append("ENCRYPTION_KEY is not 32 random bytes in urlsafe base64.")
         return keys
 
-    def listed(self, name: str, default: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.text(name, default).split(",") if part.strip())
+    def address(self, name: str, version: int) -> str:
+        """In the one form that DNS servers give it back in; empty where it is not set."""
+        raw = self.text(name, "")
+        try:
+            found = ipaddress.ip_address(raw) if raw else None
+        except ValueError:
+            found = None
+        if raw and (found is None or found.version != version):
+            self.findings.append(f"{name} is “{raw}”, not an IPv{version} address.")
+        return str(found or "")
+
+    def resolvers(self, name: str, default: str) -> tuple[str, ...]:
+        servers = tuple(part.strip() for part in self.text(name, default).split(",") if part.strip())
+        for server in servers:
+            address, _, port = server.removeprefix("[").partition("]" if server.startswith("[") else ":")
+            if server.count(":") > 1 and not server.startswith("["):
+                address, port = server, ""
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                address = ""
+            if not address or not (port.removeprefix(":") or "53").isdigit():
+                self.findings.append(f"{name}: “{server}” is not an address, address:port or [address]:port.")
+        if not servers:
+            self.findings.append(f"{name} is empty: name a DNS server that is to be asked, or leave the setting out.")
+        return servers
 
     def directory(self, name: str, default: str) -> Path:
         return Path(self.text(name, default)).expanduser().resolve()

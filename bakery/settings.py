@@ -176,6 +176,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Asked for with each change; this makes up for a message that was lost, and for an Nginx that was away.
     "apply-panel": {"task": "domains.tasks.apply_panel", "schedule": 300.0, "options": {"expires": 300.0}},
+    # Each name has its own time; see domains.services.verification.
+    "verify-names": {"task": "domains.tasks.verify_names", "schedule": 15.0, "options": {"expires": 15.0}},
     "trim-build-cache": {
         "task": "deployments.tasks.trim_build_cache",
         "schedule": 600.0,

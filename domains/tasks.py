@@ -37,3 +37,11 @@ def apply_panel() -> None:
     from domains.services.panel import apply_panel as apply
 
     apply()
+
+
+@shared_task(name="domains.tasks.verify_names")
+def verify_names() -> None:
+    """Look at what DNS says of the names whose time has come."""
+    from domains.services.verification import verify_due
+
+    verify_due()

@@ -26,7 +26,7 @@ class Verdict(models.TextChoices):
 
     UNCHECKED = "unchecked", "Not looked at yet"
     RIGHT = "right", "Points here"
-    WRONG = "wrong", "Does not point here"
+    WRONG = "wrong", "Not right yet"
     UNCLEAR = "unclear", "DNS does not answer"
 
 
@@ -57,6 +57,7 @@ class Domain(models.Model):
     report = models.JSONField(default=dict, blank=True, help_text="Records seen and findings of the last look.")
     checked_at = models.DateTimeField(null=True, blank=True)
     next_check_at = models.DateTimeField(null=True, blank=True, help_text="When it is looked at again by itself.")
+    right_at = models.DateTimeField(null=True, blank=True, help_text="When it was last seen to be right.")
     checks = models.PositiveIntegerField(default=0, help_text="Looks since the verdict last changed.")
 
     # What Nginx serves at this name, by the last TLS handshake.

@@ -19,6 +19,7 @@ from domains.models import Domain
 from domains.services import ownership
 from domains.services.name_settings import parsed_settings
 from domains.services.panel import request_panel
+from domains.services.verification import is_local, request_verification
 from infrastructure.errors import Refused
 from infrastructure.hostnames import DomainName, display
 
@@ -57,6 +58,7 @@ def add_domain(deployment: Deployment | None, text: str, *, by: User | None, red
             ownership.refuse_taken(name, of=deployment)
             raise Refused("domain.changed", "Somebody else changed the names at this moment.", "Try again.") from None
         _changed(deployment, by)
+        request_verification(domain)
     announce("domain", domain.pk)
     return domain
 
@@ -125,7 +127,7 @@ def free_name(deployment: Deployment) -> str:
     """A name that leads here without anybody registering one, to offer where Bakery's own names end in localhost;
     empty where there is none. sslip.io answers for every name that holds an address."""
     bakery = django_settings.BAKERY
-    if not bakery.public_ip or not _is_local(bakery.apps_domain):
+    if not bakery.public_ip or not is_local(bakery.apps_domain):
         return ""
     return f"{deployment.name}.{bakery.public_ip.replace('.', '-')}.sslip.io"
 
@@ -172,16 +174,12 @@ def _refuse_redirect(name: DomainName | None, primary: Domain | None) -> None:
     """A redirect needs somewhere to lead that its visitors can reach."""
     if primary is None:
         raise Refused("domain.no-primary", "There is no primary name to redirect to.", "Add that name first.")
-    if name is not None and _is_local(primary.hostname):
+    if name is not None and is_local(primary.hostname):
         raise Refused(
             "domain.redirects-nowhere",
             f"{name.display} would lead visitors to {primary.hostname}, which only this machine can reach.",
             "Make a name of your own primary first.",
         )
-
-
-def _is_local(name: str) -> bool:
-    return name == "localhost" or name.endswith(".localhost")
 
 
 def _gone(domain: Domain) -> Refused:
