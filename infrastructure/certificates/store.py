@@ -11,20 +11,13 @@ import re
 import shutil
 from pathlib import Path
 
+from infrastructure.certificates.names import NAME, store_name
 from infrastructure.certificates.pem import Facts, Pair, read_pair
 from infrastructure.errors import Refused
 from infrastructure.files import make_directory, point_symlink, write_atomically
 
-NAME = re.compile(r"deployment-[1-9][0-9]{0,6}|panel")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 KEPT = 2  # of each name: a handshake may be reading the one before
-
-
-def store_name(text: str) -> str:
-    """The name as it may stand in a path; anything else is a ``ValueError``."""
-    if not NAME.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not usable as the name of a certificate.")
-    return text
 
 
 class CertificateStore:

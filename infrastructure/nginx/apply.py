@@ -20,6 +20,7 @@ from infrastructure.nginx import start
 from infrastructure.nginx.candidate import write_candidate
 from infrastructure.nginx.config import generation_config, generation_in
 from infrastructure.nginx.directives import in_text
+from infrastructure.nginx.hand_edits import edited, kept_copies, set_aside
 from infrastructure.nginx.master import Master
 from infrastructure.nginx.prefix import Prefix
 from infrastructure.runner import Command, CommandFailed, Runner
@@ -60,14 +61,20 @@ class Applier:
         """Make the site files these (None: no such file), and have Nginx take them. False: no reload was needed.
         What is in ``can_wait`` is written as well, and read at the next reload, whatever that is for.
 
-        The caller holds the lock.
+        A site's file that was changed by hand becomes again what Bakery wrote. The caller holds the lock.
         """
+        by_hand = edited(self.prefix)
+        asked = {**sites, **(can_wait or {})}
+        sites = {**{path: text for path, text in by_hand.items() if path not in asked}, **sites}
         changed = _differing(sites)
         wanted = generation_in(read_if_there(self.prefix.generation) or "")
         in_force = not changed and self.master.generation() == wanted
         changed |= _differing(can_wait or {})
         if changed:
             self._test(changed)
+            set_aside(self.prefix, by_hand)
+        # What is meant to be there is noted first: after a kill -9 in between it is what the files become.
+        changed = _differing(kept_copies(self.prefix, {**sites, **(can_wait or {})})) | changed
         if in_force:
             _write(changed)
             return False
@@ -97,6 +104,7 @@ class Applier:
         changed = _differing(files)
         if changed:
             self._test(changed)
+        changed = _differing(kept_copies(self.prefix, files)) | changed
         before = {path: read_if_there(path) for path in changed}
         _write(changed)
         return before
@@ -142,9 +150,15 @@ class Applier:
     def _whose(self, reason: str) -> str:
         """A machine's own Nginx has files of other people's, and is only ever tested as a whole."""
         file = re.search(r" in (/\S+):[0-9]+$", reason.strip())
-        if not file or file[1].startswith(f"{self.prefix.root}/") or Path(file[1]) == self.prefix.candidate:
+        if not file:
             return ""
-        return f" {file[1]} is not Bakery's: mend it, run nginx -t, and try again."
+        path = Path(file[1])
+        if path.parent == self.prefix.candidate_sites:
+            path = self.prefix.sites / path.name
+        ours = path == self.prefix.candidate or path.is_relative_to(self.prefix.root)
+        if ours and (path.parent != self.prefix.sites or (self.prefix.written / path.name).exists()):
+            return ""
+        return f" {path} is not as Bakery writes it: mend it or take it away, and try again."
 
 
 def _names(texts: Iterable[str]) -> set[str]:

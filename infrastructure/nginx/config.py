@@ -7,15 +7,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from infrastructure.nginx.edge import edges
 from infrastructure.nginx.prefix import SLOTS, Prefix
+from infrastructure.nginx.rendering import HEADING, render
+from infrastructure.nginx.tls import Listening
 from infrastructure.routing import Route
-from infrastructure.values import Hostname
 from infrastructure.values import port as parsed_port
 
-TEMPLATES = Path(__file__).parent
-SAFE = re.compile(r"[A-Za-z0-9 ._:/@+-]*")  # what may be put into a template: nothing that ends or opens a directive
-SAFE_NAMES = re.compile(r"[A-Za-z0-9 .:\[\]-]*")  # server names alone: an include would take brackets for a pattern
-HEADING = "# Written by Bakery: changes are lost. See infrastructure/nginx/.\n"
 OPEN_FILES = 65536
 SHUTDOWN_SECONDS = 600
 BACKLOG = 4096  # a full one makes connect(2) on a unix socket fail at once, instead of waiting
@@ -26,18 +24,6 @@ HASH_SIZES = {
     "server_names_hash_max_size": 16384,
     "variables_hash_max_size": 4096,
 }
-
-
-def render(template: str, **values: object) -> str:
-    """The template with ``{{name}}`` replaced; a value that could break out of its place is a ``ValueError``."""
-
-    def value(match: re.Match[str]) -> str:
-        text = str(values[match.group(1)])
-        if not (SAFE_NAMES if match.group(1) == "names" else SAFE).fullmatch(text):
-            raise ValueError(f"{match.group(1)} cannot stand in Nginx's configuration: {text[:80]!r}")
-        return text
-
-    return re.sub(r"\{\{(\w+)\}\}", value, (TEMPLATES / template).read_text())
 
 
 def base_config(
@@ -94,28 +80,16 @@ def generation_in(text: str) -> int:
     return int(match[1]) if match else 0
 
 
-def site_config(prefix: Prefix, route: Route, *, logs: Path) -> str:
-    """One deployment's file: its edge server and its two slots. Where the slots' apps listen does not stand in it.
-    Everything in ``route`` is parsed once more here: a value that is none of its kind is a ``ValueError`` and reaches
-    no file."""
+def site_config(prefix: Prefix, route: Route, *, logs: Path, listening: Listening) -> str:
+    """One deployment's file: its edges and its two slots. Where the slots' apps listen does not stand in it, nor what
+    its certificate is. Everything in ``route`` is parsed once more here: a value that is none of its kind is a
+    ``ValueError`` and reaches no file."""
     number = deployment_id(route.deployment_id)
     timeout = _within(route.request_timeout, 1, 86400)
     run = prefix.of(number)
-    parts = [HEADING]
-    names = [Hostname(host.name) for host in route.hosts]
-    if names:
-        parts.append(
-            render(
-                "edge.conf.template",
-                id=number,
-                run=run,
-                conf=prefix.conf,
-                hostnames=" ".join(names),
-                access_log=logs / "access.json",
-                max_body_mb=_within(route.max_body_mb, 1, 102_400),
-                outer_timeout=timeout + 5,  # the slot gives up first: it knows which release was too slow
-            )
-        )
+    _within(route.max_body_mb, 1, 102_400)
+    # The slot gives up first: it knows which release was too slow.
+    parts = [HEADING, edges(prefix, route, number, logs=logs, listening=listening, outer_timeout=timeout + 5)]
     slots = (
         render(
             "slot.conf.template",

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from infrastructure.errors import HostProblem
 from infrastructure.nginx.candidate import INCLUDES, write_candidate
-from infrastructure.nginx.config import HASH_SIZES, HEADING, SHUTDOWN_SECONDS
+from infrastructure.nginx.config import HASH_SIZES, SHUTDOWN_SECONDS
 from infrastructure.nginx.directives import Directive, directives
+from infrastructure.nginx.rendering import HEADING
 from infrastructure.nginx.system_prefix import SystemPrefix
 from infrastructure.runner import Command, Runner
 

@@ -33,6 +33,9 @@ STATES = {
 TOO_SLOW = State("No answer in time", "The application is running, but took too long over this request.")
 NO_SUCH_SITE = State("Unknown site", "No deployment on this server has this name.")
 
+MAINTENANCE = State("Under maintenance", "This site is being worked on, and will be back.")
+NOT_ALLOWED = State("Not open to you", "This site answers to some networks alone, and you come from another one.")
+
 PANEL_AWAY = State(
     "Bakery is being restarted",
     "Bakery itself, which manages the sites on this server, is not answering. The sites are not affected.",
@@ -70,6 +73,11 @@ def of_no_site() -> dict[str, str]:
         "panel.html": _page(PANEL_AWAY, "Bakery", 503),
         "panel-slow.html": _page(PANEL_SLOW, "Bakery", 504),
     }
+
+
+def of_settings(name: str) -> dict[str, str]:
+    """What a deployment's own settings may ask for, by the name of the file."""
+    return {"maintenance.html": _page(MAINTENANCE, name, 503), "403.html": _page(NOT_ALLOWED, name, 403)}
 
 
 def _page(state: State, name: str, status: int) -> str:

@@ -1,14 +1,29 @@
-"""The server block of Bakery's own pages, behind the machine's Nginx."""
+"""The server blocks of Bakery's own pages, behind the machine's Nginx or an instance's own."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from contextlib import suppress
+from dataclasses import dataclass
 
-from infrastructure.nginx.config import HEADING, render
+from infrastructure.nginx.directives import in_text
 from infrastructure.nginx.prefix import Prefix
+from infrastructure.nginx.rendering import HEADING, render
+from infrastructure.nginx.tls import Listening, certificate_of, port_suffix
 from infrastructure.values import Hostname
 from infrastructure.values import port as parsed_port
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bakery's own pages: the names they answer to (``panel_names``), the port of 127.0.0.1 that they are on, and
+    those of the names that ``certificate``, in the store, is for: these are redirected to HTTPS."""
+
+    names: tuple[str, ...]
+    port: int = 4100
+    certificate: str = ""
+    secure: tuple[str, ...] = ()
 
 
 def panel_names(domain: str, public_ip: str, host_name: str) -> tuple[str, ...]:
@@ -31,14 +46,48 @@ def server_name(text: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
-def panel_config(prefix: Prefix, names: tuple[str, ...], port: int) -> str:
-    """``port``: where Bakery's web process listens on 127.0.0.1."""
+def panel_config(prefix: Prefix, panel: Panel, listening: Listening) -> str:
+    names = tuple(dict.fromkeys(server_name(name) for name in panel.names))
     if not names:
         raise ValueError("Bakery's pages have no usable name.")
-    return HEADING + render(
+    secure = tuple(name for name in names if listening.https and panel.certificate and name in panel.secure)
+    plain = tuple(name for name in names if name not in secure)
+    text = HEADING
+    if plain:
+        text += _pages(prefix, panel, plain)
+    if plain and listening.https:
+        text += render("edge-refused.conf.template", conf=prefix.conf, names=" ".join(plain))
+    if secure:
+        text += render(
+            "panel-redirect.conf.template",
+            conf=prefix.conf,
+            names=" ".join(secure),
+            port=port_suffix(listening.https_port, 443),
+        )
+        text += _pages(prefix, panel, secure, https=True)
+    return text
+
+
+def _pages(prefix: Prefix, panel: Panel, names: tuple[str, ...], *, https: bool = False) -> str:
+    certificate = f"include {prefix.tls};\n{certificate_of(prefix, panel.certificate)}" if https else ""
+    return render(
         "panel.conf.template",
+        {"listen": f"include {prefix.listen_https if https else prefix.listen};", "certificate": certificate},
         root=prefix.root,
         conf=prefix.conf,
-        names=" ".join(server_name(name) for name in names),
-        port=parsed_port(port),
+        names=" ".join(names),
+        scheme="https" if https else "http",
+        port=parsed_port(panel.port),
     )
+
+
+def panel_in(text: str) -> Panel:
+    """What ``panel_config`` was given when it made this text."""
+    said = in_text(text)
+    names = [name for found in said if found.name == "server_name" for name in found.arguments]
+    port = re.search(r":([0-9]+)$", next(found.value for found in said if found.name == "proxy_pass"))
+    roots = [found.value for found in said if found.name == "root"]
+    folder = re.search(r"/certificates/([a-z0-9-]+)/current$", roots[-1]) if roots else None
+    # Of the blocks with a certificate there is one, and it is the last.
+    secure = tuple(next(found.arguments for found in reversed(said) if found.name == "server_name")) if folder else ()
+    return Panel(tuple(dict.fromkeys(names)), int(port[1]) if port else 0, folder[1] if folder else "", secure)

@@ -77,6 +77,39 @@ class Prefix:
         return self.root / "acme"
 
     @property
+    def listen_http(self) -> Path:
+        """Visitors' addresses alone."""
+        return self.conf / "listen-http.conf"
+
+    @property
+    def listen_https(self) -> Path:
+        """The same for HTTPS. Not there: this Nginx cannot have the port."""
+        return self.conf / "listen-https.conf"
+
+    @property
+    def tls(self) -> Path:
+        return self.conf / "tls.conf"
+
+    @property
+    def tls_refused(self) -> Path:
+        """What a server says for names that have no certificate."""
+        return self.conf / "tls-refused.conf"
+
+    @property
+    def acme_location(self) -> Path:
+        return self.conf / "acme.conf"
+
+    @property
+    def edge(self) -> Path:
+        """What all sites need at http level for HTTPS; first of the sites."""
+        return self.sites / "0-edge.conf"
+
+    @property
+    def written(self) -> Path:
+        """What was written to the sites' files, to tell what somebody has changed in them."""
+        return self.root / "written"
+
+    @property
     def pid(self) -> Path:
         return self.root / "nginx.pid"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import grp
 import http.client
 import os
@@ -10,21 +11,31 @@ import re
 import resource
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from infrastructure.certificates.store import CertificateStore
 from infrastructure.errors import HostProblem
 from infrastructure.files import make_directory, point_symlink, read_if_there, write_atomically
 from infrastructure.nginx import config, pages
 from infrastructure.nginx.apply import Applier
 from infrastructure.nginx.connections import open_connections
+from infrastructure.nginx.edge import name_to_ask, passwords
+from infrastructure.nginx.https_port import decided
+from infrastructure.nginx.installed import read
 from infrastructure.nginx.master import Master
-from infrastructure.nginx.panel import panel_config
+from infrastructure.nginx.panel import Panel, panel_config, panel_in
 from infrastructure.nginx.prefix import LONGEST_SOCKET, SLOTS, Prefix
 from infrastructure.nginx.rotation import begin, rotate
 from infrastructure.nginx.shared_files import shared_files
+from infrastructure.nginx.system_prefix import SystemPrefix
+from infrastructure.nginx.tls import Listening, https_files
+from infrastructure.nginx.version import nginx_version
 from infrastructure.routing import Route
 from infrastructure.runner import Runner
+
+if TYPE_CHECKING:
+    from infrastructure.certificates.store import CertificateStore
 
 OFF = "../off.sock"
 NO_RELEASE = "0"
@@ -73,6 +84,8 @@ class NginxRouter:
     @property
     def certificates(self) -> CertificateStore:
         """Read by Nginx's workers, as whose group they have been given ``run/``."""
+        from infrastructure.certificates.store import CertificateStore  # the installer has no library that it needs
+
         run = self.prefix.run
         return CertificateStore(self.prefix.certificates, run.stat().st_gid if run.exists() else None)
 
@@ -97,7 +110,11 @@ class NginxRouter:
             connections=min(8192, files),
         )
         write_atomically(prefix.configuration, text, 0o600)
-        for path, part in self.included_files().items():
+        listening = self.listening()
+        shared = self.included_files(listening)
+        if panel := read_if_there(prefix.panel):
+            shared[prefix.panel] = panel_config(prefix, panel_in(panel), listening)
+        for path, part in shared.items():
             write_atomically(path, part)
 
     def make_directories(self, workers: pwd.struct_passwd | None) -> None:
@@ -113,35 +130,64 @@ class NginxRouter:
         if workers:
             os.chown(prefix.run, 0, workers.pw_gid)
         make_directory(prefix.acme)
+        make_directory(prefix.written, 0o700)
         begin(self.access_log, workers.pw_uid if workers else os.geteuid(), self.logs_dir.stat().st_gid)
         for name, page in pages.of_no_site().items():
             write_atomically(prefix.pages / name, page)
         if not prefix.generation.exists():
             write_atomically(prefix.generation, config.generation_config(1))
 
-    def included_files(self) -> dict[Path, str]:
+    @functools.cached_property
+    def version(self) -> tuple[int, ...]:
+        return nginx_version(self.applier.nginx_binary, self.applier.environment, self.applier.runner)
+
+    def listening(self) -> Listening:
+        return Listening(self.http_port, self.https_port, self.version, ipv6=has_ipv6())
+
+    def included_files(self, listening: Listening) -> dict[Path, str]:
         """What Bakery's servers have in common."""
         return {
-            self.prefix.listen: config.listen_config(self.prefix, http_port=self.http_port, ipv6=has_ipv6()),
+            self.prefix.listen: config.listen_config(self.prefix, http_port=self.http_port, ipv6=listening.ipv6),
             self.prefix.settings: config.settings_config(),
+            **https_files(self.prefix, listening),
         }
+
+    def listening_now(self) -> Listening:
+        """As was decided when Bakery moved in, or by a version of it that knew of HTTPS."""
+        listening, said = self.listening(), read_if_there(self.prefix.listen_https)
+        if not isinstance(self.prefix, SystemPrefix):
+            return listening
+        if said is None and self.prefix.http_part.exists():
+            installed = read(self.prefix, self.applier.nginx_binary, self.applier.runner)
+            return decided(listening, installed, ours=False)[0]
+        return replace(listening, https=said is not None, http2="http2" in (said or ""))
 
     def apply(self, routes: list[Route]) -> None:
         prefix = self.prefix
-        sites = {
-            prefix.site(route.deployment_id): config.site_config(prefix, route, logs=self.logs_dir) for route in routes
-        }
-        pools = {prefix.pools(route.deployment_id): config.pools_config(route) for route in routes}
         with self.applier.lock():
+            listening = self.listening_now()
+            sites = {
+                prefix.site(route.deployment_id): config.site_config(
+                    prefix, route, logs=self.logs_dir, listening=listening
+                )
+                for route in routes
+            }
+            pools = {prefix.pools(route.deployment_id): config.pools_config(route) for route in routes}
             for route in routes:
                 self._make_directory(route)
-            self.applier.replace({**shared_files(prefix), **sites}, can_wait=pools)
+            self.applier.replace({**shared_files(prefix, listening), **sites}, can_wait=pools)
+            for route in routes:
+                self._forget_passwords(route)
 
     def apply_panel(self, names: tuple[str, ...], certificate: str = "") -> None:
         prefix = self.prefix
-        text = panel_config(prefix, names, self.panel_port) if names else None
+        installed = self.certificates.current(certificate) if certificate else None
+        secure = tuple(name for name in names if installed and installed.covers(name))
+        panel = Panel(names, self.panel_port, certificate, secure)
         with self.applier.lock():
-            self.applier.replace({**shared_files(prefix), prefix.panel: text})
+            listening = self.listening_now()
+            text = panel_config(prefix, panel, listening) if names else None
+            self.applier.replace({**shared_files(prefix, listening), prefix.panel: text})
 
     def remove(self, deployment_id: int) -> None:
         number = config.deployment_id(deployment_id)
@@ -173,12 +219,12 @@ class NginxRouter:
         """Asks the same server block as visitors do, over a socket of Bakery's own on which it names the release."""
         connection = _OverSocket(self.prefix.edge_socket, CONFIRM_SECONDS)
         try:
-            host = route.hosts[0].name
+            host = name_to_ask(route)
             connection.request(
                 "GET", path or "/", headers={"Host": host, "Connection": "close", "User-Agent": "Bakery"}
             )
             headers = connection.getresponse().headers
-        except (OSError, http.client.HTTPException, IndexError):
+        except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
@@ -216,10 +262,23 @@ class NginxRouter:
             release, address = self._named(number, slot)
             if not release or address != config.upstream_of(route, slot):
                 self._name(number, slot, release or NO_RELEASE, config.upstream_of(route, slot))
+        for name, page in pages.of_settings(route.name).items():
+            path = self.prefix.deployment_pages(number) / name
+            if read_if_there(path) != page:
+                write_atomically(path, page)
+        for path, line in passwords(self.prefix, route).items():
+            if not path.exists():
+                write_atomically(path, line, 0o640, self.prefix.run.stat().st_gid)
         if not (self.prefix.deployment_pages(number) / "503.html").exists():
             self.set_state(number, route.name, "never")
         if not self.prefix.live(number).is_symlink():
             self.unroute(number)
+
+    def _forget_passwords(self, route: Route) -> None:
+        named = passwords(self.prefix, route)
+        for path in self.prefix.of(route.deployment_id).glob("password-*"):
+            if path not in named:
+                path.unlink()
 
     def _named(self, number: int, slot: str) -> tuple[str, str]:
         """The release that is in the slot and the address of its app, each "" where none is known."""

@@ -6,30 +6,27 @@ with each change of a site, and are part of it. What was decided when Bakery mov
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from infrastructure.files import read_if_there
 from infrastructure.nginx.config import HASH_SIZES, http_config, settings_config
 from infrastructure.nginx.directives import in_text
-from infrastructure.nginx.panel import panel_config
+from infrastructure.nginx.panel import panel_config, panel_in
 from infrastructure.nginx.prefix import Prefix
 from infrastructure.nginx.system_prefix import SystemPrefix
+from infrastructure.nginx.tls import Listening, https_files
 
 
-def shared_files(prefix: Prefix) -> dict[Path, str]:
+def shared_files(prefix: Prefix, listening: Listening) -> dict[Path, str]:
     """None for a private instance, which gets them when it is started, nor for a machine that was not prepared."""
     if not isinstance(prefix, SystemPrefix) or not (http_part := read_if_there(prefix.http_part)):
         return {}
     sizes = [found.name for found in in_text(http_part) if found.name in HASH_SIZES]
-    files = {prefix.http_part: http_config(prefix, sizes), prefix.settings: settings_config()}
+    files = {
+        **https_files(prefix, listening),
+        prefix.http_part: http_config(prefix, sizes),
+        prefix.settings: settings_config(),
+    }
     if panel := read_if_there(prefix.panel):
-        files[prefix.panel] = panel_config(prefix, *panel_in(panel))
+        files[prefix.panel] = panel_config(prefix, panel_in(panel), listening)
     return files
-
-
-def panel_in(text: str) -> tuple[tuple[str, ...], int]:
-    """Names and port of the server block that ``panel_config`` has made."""
-    said = {found.name: found.arguments for found in in_text(text)}
-    port = re.search(r":([0-9]+)$", said["proxy_pass"][0])
-    return said["server_name"], int(port[1]) if port else 0

@@ -9,31 +9,25 @@ from __future__ import annotations
 import os
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from infrastructure.errors import HostProblem
 from infrastructure.files import make_directory, read_if_there, write_atomically
 from infrastructure.nginx import start
 from infrastructure.nginx.candidate import INCLUDES, no_include
-from infrastructure.nginx.config import http_config, render
+from infrastructure.nginx.config import http_config
+from infrastructure.nginx.https_port import decided
 from infrastructure.nginx.installed import Installed, read
 from infrastructure.nginx.master import APPLY_SECONDS, Master
-from infrastructure.nginx.panel import panel_config, panel_names, server_name
+from infrastructure.nginx.panel import Panel, panel_config, panel_in, panel_names, server_name
+from infrastructure.nginx.rendering import render
 from infrastructure.nginx.router import NginxRouter, open_files
 from infrastructure.nginx.system_prefix import SystemPrefix, system_prefix
 from infrastructure.runner import Command, CommandFailed, Runner
 
 __all__ = ["Panel", "panel_config", "panel_names", "prepare", "remove", "remove_default_site", "system_router"]
 START_SECONDS = 90.0
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Bakery's own pages: the names they answer to (``panel_names``) and the port of 127.0.0.1 that they are on."""
-
-    names: tuple[str, ...]
-    port: int = 4100
 
 
 def system_router(
@@ -58,7 +52,13 @@ def system_router(
 
 
 def prepare(
-    *, data_dir: Path, logs_dir: Path, panel: Panel, http_port: int = 80, runner: Runner | None = None
+    *,
+    data_dir: Path,
+    logs_dir: Path,
+    panel: Panel,
+    http_port: int = 80,
+    https_port: int = 443,
+    runner: Runner | None = None,
 ) -> list[str]:
     """Bring the machine's Nginx to serve Bakery's sites and pages; start it if it does not run. May be repeated, and
     mends what is missing. Returns what a person should know (a name of the panel that another site has, say).
@@ -67,7 +67,7 @@ def prepare(
     ``nginx.refused``, ``nginx.not-applied``, ``nginx.not-started``. Then everything is as it was.
     """
     runner = runner or Runner()
-    router = system_router(data_dir, logs_dir=logs_dir, http_port=http_port, runner=runner)
+    router = system_router(data_dir, logs_dir=logs_dir, http_port=http_port, https_port=https_port, runner=runner)
     prefix = _prefix_of(router)
     if not prefix.configuration.exists() or not Path(router.applier.nginx_binary).is_file():
         raise HostProblem("nginx.missing", "Nginx is not installed.", "apt-get install nginx")
@@ -77,14 +77,15 @@ def prepare(
         installed = read(prefix, router.applier.nginx_binary, runner)
         if not INCLUDES["conf.d"].search(installed.main):
             raise no_include(prefix.http_part)
-        names, notes = _names(panel, installed)
+        listening, notes = decided(router.listening(), installed, ours=prefix.listen_https.exists())
+        names, lost = _names(panel, installed)
         router.make_directories(installed.workers_account())
         make_directory(logs_dir, _open_to_workers(logs_dir))  # they open their log again by its path
         files = open_files()
         _write_unit_part(prefix, files, runner)
         wanted: dict[Path, str | None] = {
-            **router.included_files(),
-            prefix.panel: panel_config(prefix, names, panel.port),
+            **router.included_files(listening),
+            prefix.panel: panel_config(prefix, _with_certificate(prefix, replace(panel, names=names)), listening),
             prefix.http_part: http_config(prefix, installed.hash_sizes()),
             prefix.main_part: installed.main_part(files),
             prefix.configuration: installed.main_with_connections(),
@@ -94,7 +95,7 @@ def prepare(
             router.applier.replace(wanted)
         else:
             router.applier.start_with(wanted, lambda: _start(router, runner))
-    return notes
+    return notes + lost
 
 
 def remove(*, data_dir: Path, runner: Runner | None = None) -> None:
@@ -148,6 +149,15 @@ def _put_back_default_site(prefix: SystemPrefix) -> None:
     if packaged and Path(packaged.strip()).exists() and not os.path.lexists(prefix.default_site):
         prefix.default_site.symlink_to(packaged.strip())
         prefix.default_site_was_ours_to_remove.unlink()
+
+
+def _with_certificate(prefix: SystemPrefix, panel: Panel) -> Panel:
+    """The installer knows names and port; what has come to HTTPS since stays so."""
+    text = read_if_there(prefix.panel)
+    before = panel_in(text) if text else None
+    if not before or panel.certificate:
+        return panel
+    return replace(panel, certificate=before.certificate, secure=before.secure)
 
 
 def _names(panel: Panel, installed: Installed) -> tuple[tuple[str, ...], list[str]]:

@@ -73,7 +73,9 @@ def test_a_change_that_was_written_but_never_applied_is_applied_by_the_next_call
     assert running
     wider = replace(edge.route, hosts=(Host("shop.localhost"), Host("late.localhost")))
     path = edge.router.prefix.site(1)
-    path.write_text(config.site_config(edge.router.prefix, wider, logs=edge.router.logs_dir))
+    path.write_text(
+        config.site_config(edge.router.prefix, wider, logs=edge.router.logs_dir, listening=edge.router.listening())
+    )
     edge.router.prefix.generation.write_text(generation_config(running + 1))
     edge.router.apply([wider])
     assert edge.ask(host="late.localhost")[1] == b"blue-app"

@@ -17,7 +17,6 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.switching.host import PrivateNginx
-from infrastructure.nginx.panel import panel_config
 from tests.integration.people import PASSWORD, alice, bob
 from tests.integration.web_process import Web, daphne
 from tests.plan import free_port
@@ -69,15 +68,10 @@ def panel(django_db_setup: None, django_db_blocker: Any) -> Iterator[Panel]:
         base = f"http://{NAME}:{nginx.http_port}"
         with daphne(root / "data", pages=True, BAKERY_WEB_SERVER="system", BAKERY_BASE_URL=base) as web:
             nginx.start()
-            _serve(nginx, web.port)
+            nginx.router.panel_port = web.port
+            nginx.router.apply_panel((NAME,))
             yield Panel(nginx, web)
             nginx.stop()
-
-
-def _serve(nginx: PrivateNginx, port: int) -> None:
-    prefix = nginx.router.prefix
-    with nginx.router.applier.lock():
-        nginx.router.applier.replace({prefix.sites / "0-panel.conf": panel_config(prefix, (NAME,), port)})
 
 
 def test_a_person_signs_in_through_nginx(panel: Panel) -> None:
@@ -127,10 +121,12 @@ def test_the_state_of_bakery_is_passed_on_as_it_is(panel: Panel) -> None:
 
 
 def test_while_bakery_is_away_a_page_says_that_the_sites_are_not(panel: Panel) -> None:
-    _serve(panel.nginx, free_port())
+    panel.nginx.router.panel_port = free_port()
+    panel.nginx.router.apply_panel((NAME,))
     try:
         answer = panel.ask("GET", "/deployments/")
     finally:
-        _serve(panel.nginx, panel.web.port)
+        panel.nginx.router.panel_port = panel.web.port
+        panel.nginx.router.apply_panel((NAME,))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "The sites are not affected" in answer.text

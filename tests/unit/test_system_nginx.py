@@ -10,17 +10,20 @@ import pytest
 from bakery.forwarded import as_forwarded
 from infrastructure.errors import HostProblem
 from infrastructure.nginx.candidate import included_one_by_one, write_candidate
-from infrastructure.nginx.config import HASH_SIZES, http_config, render
+from infrastructure.nginx.config import HASH_SIZES, http_config
 from infrastructure.nginx.directives import directives, in_text
 from infrastructure.nginx.inspection import remarks
 from infrastructure.nginx.installed import Installed, md5
 from infrastructure.nginx.master import Master
-from infrastructure.nginx.panel import panel_config, panel_names
+from infrastructure.nginx.panel import Panel, panel_config, panel_names
 from infrastructure.nginx.prefix import Prefix
+from infrastructure.nginx.rendering import render
 from infrastructure.nginx.shared_files import shared_files
 from infrastructure.nginx.system_prefix import SystemPrefix, system_prefix
+from infrastructure.nginx.tls import Listening
 
 PREFIX = SystemPrefix(Path("/var/lib/bakery/nginx"))
+LISTENING = Listening(80, 443, (1, 22, 1))
 # Debian 12's, shortened by its comments; Debian 13, Ubuntu 22.04 and 24.04 differ in directives of the http level.
 STOCK = """\
 user www-data;
@@ -148,14 +151,14 @@ def test_what_all_sites_share_is_this_versions_and_keeps_what_was_decided(tmp_pa
     prefix = replace(PREFIX, root=tmp_path / "data", etc=tmp_path / "etc")
     for folder in (prefix.http_part.parent, prefix.conf, prefix.sites):
         folder.mkdir(parents=True)
-    assert shared_files(prefix) == {}, "nobody has prepared it"
+    assert shared_files(prefix, LISTENING) == {}, "nobody has prepared it"
     decided = http_config(prefix, ["variables_hash_max_size"])
     prefix.http_part.write_text(decided.replace("log_format", "# of an older version\nlog_format"))
-    panel = panel_config(prefix, ("192.0.2.1", "[2001:db8::1]"), 4200)
+    panel = panel_config(prefix, Panel(("192.0.2.1", "[2001:db8::1]"), 4200), LISTENING)
     prefix.panel.write_text(panel)
-    files = shared_files(prefix)
+    files = shared_files(prefix, LISTENING)
     assert (files[prefix.http_part], files[prefix.panel]) == (decided, panel)
-    assert shared_files(Prefix(tmp_path)) == {}
+    assert shared_files(Prefix(tmp_path), LISTENING) == {}
 
 
 def test_directives_are_found_whatever_stands_around_them() -> None:
@@ -183,15 +186,15 @@ def test_the_pages_answer_to_their_domain_or_else_to_the_machine() -> None:
     assert panel_names("", "192.0.2.1", "server") == ("192.0.2.1", "server")
     assert panel_names("", "192.0.2.1", "web_1") == ("192.0.2.1",)
     assert panel_names("", "2001:db8::1", "") == ("[2001:db8::1]",)
-    assert "server_name [2001:db8::1];" in panel_config(PREFIX, ("2001:db8::1",), 4100)
+    assert "server_name [2001:db8::1];" in panel_config(PREFIX, Panel(("2001:db8::1",)), LISTENING)
 
 
 @pytest.mark.parametrize("name", ["a;b", "a b", "*.example.com", "~^.*$", "a{", "_", ""])
 def test_a_name_of_the_pages_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="usable"):
-        panel_config(PREFIX, (name,), 4100)
+        panel_config(PREFIX, Panel((name,)), LISTENING)
     with pytest.raises(ValueError, match="usable"):
-        panel_config(PREFIX, (), 4100)
+        panel_config(PREFIX, Panel(()), LISTENING)
 
 
 def test_nginx_starts_whatever_becomes_of_bakery() -> None:
