@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deployments.models import Deployment
-from domains.models import Certificate, Challenge, Domain, Verdict
+from domains.models import Certificate, Challenge, Domain, Source, Verdict
 from infrastructure.hostnames import display
 
 # <name>.<address>.sslip.io and the like are for trying: they share one budget at the certificate authority.
 OF_AN_ADDRESS = re.compile(r"(^|\.)(?:\d{1,3}[.-]){3}\d{1,3}\.|\.(sslip|nip|xip)\.io$")
 LOCAL = re.compile(r"(^|\.)(localhost|local)$")
+# Failures that one name alone can bring about for all of them.
+OF_A_NAME = {"acme.dns", "acme.caa", "acme.connection", "acme.unauthorized", "acme.tls", "acme.rejected-name"}
 WHY = {
     Verdict.UNCHECKED: "its DNS was not looked at yet",
     Verdict.WRONG: "its DNS does not lead here",
@@ -38,7 +40,8 @@ def is_public(name: str) -> bool:
 
 
 def choose(certificate: Certificate | None, domains: Iterable[Domain], *, override_dns: bool = False) -> Chosen:
-    by_dns = certificate is not None and certificate.challenge == Challenge.DNS
+    """A name that the certificate holds already was proven once, so it is tried again whatever its DNS looks like (a
+    proxy may stand before it); when that has failed, it is left out while its DNS is wrong, for the others' sake."""
     ready: list[str] = []
     left_out: dict[str, str] = {}
     for domain in domains:
@@ -46,7 +49,7 @@ def choose(certificate: Certificate | None, domains: Iterable[Domain], *, overri
         if not is_public(name):
             if not domain.generated:
                 left_out[name] = "certificate authorities issue none for names of this kind"
-        elif by_dns or (not domain.is_wildcard and (override_dns or domain.verdict == Verdict.RIGHT)):
+        elif _can_be_proven(domain, certificate, override_dns):
             ready.append(name)
         elif domain.is_wildcard:
             left_out[name] = "a wildcard is proven by a DNS record: choose that, and a DNS provider"
@@ -54,8 +57,20 @@ def choose(certificate: Certificate | None, domains: Iterable[Domain], *, overri
             left_out[name] = WHY[Verdict(domain.verdict)]
     # An authority refuses a name beside the wildcard that holds it (Boulder: “redundant with a wildcard”).
     wildcards = {name for name in ready if name.startswith("*.")}
-    kept = [name for name in ready if f"*.{name.partition('.')[2]}" not in wildcards]
+    kept = [name for name in ready if name in wildcards or f"*.{name.partition('.')[2]}" not in wildcards]
     return Chosen(tuple(kept), left_out)
+
+
+def _can_be_proven(domain: Domain, certificate: Certificate | None, override_dns: bool) -> bool:
+    if certificate is not None and certificate.challenge == Challenge.DNS:
+        return True
+    if domain.is_wildcard:
+        return False
+    if override_dns or domain.verdict == Verdict.RIGHT:
+        return True
+    if certificate is None or certificate.source != Source.CERTBOT or domain.hostname not in certificate.names:
+        return False
+    return domain.verdict != Verdict.WRONG or certificate.error_id not in OF_A_NAME
 
 
 def covers(names: Iterable[str], wanted: str) -> bool:

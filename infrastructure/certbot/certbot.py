@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -42,6 +43,15 @@ class Certbot:
         self.place.prepare()
         self.place.put_hook()
         make_directory(self.place.logs(order.lineage), 0o700)
+        try:
+            return self._issue(order, on_output)
+        except IssuanceFailed as problem:
+            if problem.id != "acme.account-gone":
+                raise
+            self._forget_accounts()  # the authority did; the next try registers anew
+        return self._issue(order, on_output)
+
+    def _issue(self, order: Order, on_output: LogSink | None) -> Issued:
         before = self._newest(order.lineage)
         command = self.plans.certonly(order)
         try:
@@ -122,6 +132,15 @@ class Certbot:
         if chain is None or key is None:
             raise translate(result.output or "Certbot ended well, and there is no certificate", "", _now())
         return Issued(chain, key, is_new=self._newest(lineage) != before)
+
+    def _forget_accounts(self) -> None:
+        """Those with the authority that is set now: Certbot keeps them under its address."""
+        authority = self.plans.authority
+        server = authority.server or (LETS_ENCRYPT_STAGING if authority.staging else LETS_ENCRYPT)
+        address = urlsplit(server)
+        folder = self.place.config / "accounts" / f"{address.netloc}{address.path}".rstrip("/")
+        if self.place.config in folder.resolve().parents:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _newest(self, lineage: str) -> str:
         """Which of its certificates the lineage points to: archive/<lineage>/fullchain<number>.pem."""

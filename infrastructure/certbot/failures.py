@@ -128,7 +128,7 @@ OF_ACME = {
     "accountDoesNotExist": Kind(
         "acme.account-gone",
         "The certificate authority does not know Bakery's account any more: {detail}",
-        "Remove “accounts” from letsencrypt/config in the data directory: the next try registers anew.",
+        "Bakery has registered anew, and that did not help. Look whether CERTBOT_SERVER is the right one.",
         Blame.HOST,
     ),
     "userActionRequired": Kind(

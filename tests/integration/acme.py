@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +80,15 @@ class Pebble:
             process.kill()
             process.wait()
         self.processes.clear()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes requests, and answers them only afterwards."""
+        self.processes[-1].send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.processes[-1].send_signal(signal.SIGCONT)
 
     def tell_dns(self, verb: str, **record: object) -> None:
         """``set-default-ipv4``, ``add-a``, ``add-caa`` …: see pebble-challtestsrv."""

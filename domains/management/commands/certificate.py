@@ -18,15 +18,17 @@ from deployments.shapes import task_shape
 from domains.certificate_shapes import certificate_shape
 from domains.models import Certificate, Challenge, DnsProvider
 from domains.services import issuance
+from domains.services.eligibility import domains_of
 from infrastructure.errors import Problem, Refused
 from infrastructure.hostnames import display
 
-VERBS = ("issue", "renew", "list", "upload", "remove", "set", "provider")
+VERBS = ("issue", "renew", "list", "upload", "remove", "check", "set", "provider")
 
 
 class Command(BakeryCommand):
     help = (
         "TLS certificates: issue NAME, renew NAME, upload NAME CHAIN KEY (PEM files), remove NAME, list [NAME], "
+        "check NAME (what is served, and whether it is revoked; a look that is taken daily anyway), "
         "set NAME (how it is issued), provider NAME PLUGIN FILE (credentials with which Certbot makes DNS records). "
         "NAME is a deployment; --panel instead means Bakery's own pages."
     )
@@ -66,6 +68,8 @@ class Command(BakeryCommand):
             deployment = self._owner(items, panel=options["panel"])
             if verb == "set":
                 self._set(deployment, options)
+            elif verb == "check":
+                self._check(_existing(deployment))
             else:
                 self._follow(self._ask(verb, deployment, items, options), wait=options["wait"])
 
@@ -125,6 +129,18 @@ class Command(BakeryCommand):
         else:
             headings = ("OF", "NAMES", "EXPIRES", "ISSUED BY", "STATE")
             self.stdout.write(table(headings, [_row(one) for one in found]))
+
+    def _check(self, certificate: Certificate) -> None:
+        from domains.services.watching import watch
+
+        watch(certificate)
+        certificate.refresh_from_db()
+        found = {domain.hostname: domain.served_problem for domain in domains_of(certificate.deployment)}
+        if self.as_json:
+            self.data({**certificate_shape(certificate), "served_problems": found})
+            return
+        for name, problem in found.items():
+            self.stdout.write(f"{display(name)}: {problem or 'served as it should be'}")
 
     def _set(self, deployment: Deployment | None, options: dict[str, Any]) -> None:
         certificate = issuance.certificate_of(deployment)
