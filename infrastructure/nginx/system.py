@@ -26,7 +26,16 @@ from infrastructure.nginx.router import NginxRouter, open_files
 from infrastructure.nginx.system_prefix import SystemPrefix, system_prefix
 from infrastructure.runner import Command, CommandFailed, Runner
 
-__all__ = ["Panel", "panel_config", "panel_names", "prepare", "remove", "remove_default_site", "system_router"]
+__all__ = [
+    "Panel",
+    "panel_config",
+    "panel_names",
+    "prepare",
+    "remove",
+    "remove_default_site",
+    "server_name",
+    "system_router",
+]
 START_SECONDS = 90.0
 
 

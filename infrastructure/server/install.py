@@ -13,7 +13,7 @@ from infrastructure.bun_install import install_bun
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.files import make_directory, point_symlink
 from infrastructure.nginx import system as nginx
-from infrastructure.runner import Command
+from infrastructure.runner import Command, CommandFailed
 from infrastructure.secret import Secret
 from infrastructure.server import environment, postgres, proof, redis_instance, units
 from infrastructure.server.account import make_account
@@ -61,11 +61,14 @@ def install(server: Server, work: Work) -> Installed:
         units.write_wrapper(server)
     with report.step("Nginx: sites and the panel"):
         notes = serve(server, work, values, host_name)
+        notes += name_the_panel(server, django)
     with report.step("Starting Bakery's units"):
         units.write(where, work)
         units.start(work)
     with report.step("Asking /healthz, through Nginx") as step:
-        step.note = proof.wait_until_green(values["BAKERY_BASE_URL"], work)
+        # By its address, where it has one: a domain may lead on to https.
+        address = f"http://{server.public_ip}" if server.public_ip else values["BAKERY_BASE_URL"]
+        step.note = proof.wait_until_green(address, work)
     with report.step("manage.py doctor, with a job for each worker"):
         django.manage("doctor", "--jobs", timeout=180)
     return Installed(values, password, notes)
@@ -134,10 +137,30 @@ def start_docker(work: Work) -> str:
     return found.output.strip()
 
 
+def name_the_panel(server: Server, django: Django) -> list[str]:
+    """The panel's domains stand in the database. One that cannot be had is said: by its address the panel answers."""
+    wanted = ("--domain", server.new_domain) if server.new_domain else ()
+    try:
+        django.manage("apply_panel", *wanted)
+    except CommandFailed as failure:
+        said = failure.result.output.strip().splitlines()[-1:]
+        return [f"The panel has not got {server.new_domain or 'its domains'}: {' '.join(said)}"]
+    if not wanted:
+        return []
+    return [f"{server.new_domain} gets a certificate as soon as its DNS is right: bakery domain list says how it is."]
+
+
+def panel_names(base_url: str, public_ip: str, host_name: str) -> tuple[str, ...]:
+    """What needs no database: the host of BAKERY_BASE_URL, the machine's address, its own name."""
+    own = nginx.panel_names("", public_ip, host_name)
+    base = urlsplit(base_url).hostname
+    return tuple(dict.fromkeys((*((nginx.server_name(base),) if base else ()), *own)))
+
+
 def serve(server: Server, work: Work, values: dict[str, str], host_name: str) -> list[str]:
     if server.was_installed("nginx"):
         nginx.remove_default_site(data_dir=server.data_dir)
-    names = nginx.panel_names(server.domain, server.public_ip, host_name)
+    names = panel_names(values["BAKERY_BASE_URL"], server.public_ip, host_name)
     panel = nginx.Panel(names=names, port=server.port)
     return nginx.prepare(
         data_dir=server.data_dir, logs_dir=server.logs_dir, panel=panel, http_port=HTTP_PORT, runner=work.runner
