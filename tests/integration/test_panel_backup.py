@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,41 +19,16 @@ from infrastructure import dotenv
 from infrastructure.certificates.pem import read_pair
 from infrastructure.certificates.store import CertificateStore
 from infrastructure.quickstart import layout
-from infrastructure.quickstart.options import Options
 from tests.certificates import Authority
 from tests.instance import EMAIL, PASSWORD, Instance, clean_environment
+from tests.integration.another_instance import another_instance
 from tests.integration.apps import AppRepository, healthy
 from tests.integration.driving import Driven, rows
 from tests.integration.waiting import until
-from tests.plan import OWN_SETTINGS, free_port, reserve_ranges
 
 pytestmark = pytest.mark.slow
 PASSPHRASE = "a passphrase for the tests"
 API_KEY = "swordfish-4711-swordfish"
-
-
-@contextmanager
-def another_instance() -> Iterator[Instance]:
-    """Not the one of all tests: what those have deployed there would be moved as well."""
-    data = Path(tempfile.mkdtemp(prefix="bakery-test-")).resolve()  # pytest's own are closed to PostgreSQL's account
-    made = Instance(
-        Options(
-            port=free_port(),
-            http_port=free_port(),
-            https_port=free_port(),
-            data_dir=data,
-            demo=False,
-            detach=True,
-            listed=False,
-        )
-    )
-    dotenv.write(made.place.environment_file, {**OWN_SETTINGS, **reserve_ranges()})
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-        shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

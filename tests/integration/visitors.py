@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -14,11 +15,19 @@ from types import TracebackType
 class Visitors:
     """Ask without a pause, on several connections each: with keep-alive, without, and by POST.
 
-    ``answers`` counts the versions that were seen; ``lost`` says what went wrong, once per request.
+    ``answers`` counts the versions that were seen; ``lost`` says what went wrong, once per request. With ``tls`` they
+    come over HTTPS, and a certificate that it does not trust for ``host`` is a loss as well.
     """
 
-    def __init__(self, http_port: int, host: str, of_each: int = 2, address: str = "127.0.0.1") -> None:
-        self.http_port, self.host, self.address = http_port, host, address
+    def __init__(
+        self,
+        http_port: int,
+        host: str,
+        of_each: int = 2,
+        address: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.http_port, self.host, self.address, self.tls = http_port, host, address, tls
         self.answers: Counter[str] = Counter()
         self.lost: list[str] = []
         self._lock = threading.Lock()
@@ -65,6 +74,8 @@ class Visitors:
         connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
+        if self.tls:
+            return Secure(self.host, self.http_port, self.tls, self.address)
         return http.client.HTTPConnection(self.address, self.http_port, timeout=30)
 
     def _ask(
@@ -93,6 +104,18 @@ class Visitors:
     def _lose(self, why: str) -> None:
         with self._lock:
             self.lost.append(f"{time.strftime('%X')} {why}")
+
+
+class Secure(http.client.HTTPSConnection):
+    """To an address, under a name that no DNS has."""
+
+    def __init__(self, name: str, port: int, context: ssl.SSLContext, address: str = "127.0.0.1") -> None:
+        super().__init__(name, port, timeout=30, context=context)
+        self.address, self.tls = address, context
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.address, self.port), timeout=self.timeout)
+        self.sock = self.tls.wrap_socket(plain, server_hostname=self.host)
 
 
 def listens(port: int) -> bool:

@@ -19,8 +19,8 @@ class Command(BakeryCommand):
         parser.add_argument("--domain", metavar="NAME", help="Give the pages this name, too, unless they have it.")
 
     def perform(self, options: dict[str, Any]) -> None:
-        if name := options["domain"]:
-            if not Domain.objects.filter(deployment=None, hostname=DomainName(name)).exists():
-                add_domain(None, name, by=self.by)
+        name = options["domain"]
+        if name and not Domain.objects.filter(deployment=None, hostname=DomainName(name)).exists():
+            add_domain(None, name, by=self.by)
         apply_panel()
         self.say("Nginx has the panel's names.")
