@@ -22,6 +22,8 @@ from bakery.doctor.finding import Finding, ok, warning, wrong
 from bakery.doctor.programs import VERSION, located
 from bakery.environment import Environment
 from domains.models import Certificate, Domain
+from infrastructure.certbot.plans import LETS_ENCRYPT
+from infrastructure.dns.asking import Server
 from infrastructure.errors import Problem
 from infrastructure.runner import Command, Runner
 
@@ -29,7 +31,6 @@ RENEWAL = "bakery-certificates"
 SECONDS = 4.0
 SOON = timedelta(days=14)
 LARGEST_SKEW = 300  # seconds; beyond that, what was issued just now is not valid yet
-LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
 def certificate_findings(bakery: Environment, runner: Runner) -> list[Finding]:
@@ -77,10 +78,10 @@ def _timer(runner: Runner) -> list[Finding]:
 
 def _resolver(where: str) -> Finding:
     subject = "Resolver"
-    address, port = _address(where)
+    server = Server.parse(where)
     query = dns.message.make_query(".", "NS")
     try:
-        dns.query.udp(query, address, timeout=SECONDS, port=port, ignore_unexpected=True)
+        dns.query.udp(query, server.address, timeout=SECONDS, port=server.port, ignore_unexpected=True)
     except (dns.exception.DNSException, OSError, ValueError) as error:
         why = "does not answer" if isinstance(error, dns.exception.Timeout) else f"cannot be asked: {error}"
         mend = "Name others in BAKERY_DNS_RESOLVERS, or let UDP and TCP out to port 53."
@@ -88,19 +89,8 @@ def _resolver(where: str) -> Finding:
     return ok(subject, f"{where} answers")
 
 
-def _address(where: str) -> tuple[str, int]:
-    """``address``, ``address:port``, ``[address]:port``."""
-    if where.startswith("["):
-        address, _, port = where[1:].partition("]")
-        return address, int(port.lstrip(":") or 53)
-    if where.count(":") == 1:
-        address, _, port = where.partition(":")
-        return address, int(port)
-    return where, 53
-
-
 def _ports(bakery: Environment) -> tuple[int, ...]:
-    return (bakery.http_port, bakery.https_port) if bakery.public_ip else ()
+    return (bakery.public_http_port, bakery.https_port) if bakery.public_ip else ()
 
 
 def _arrives(address: str, port: int) -> Finding:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -61,17 +60,12 @@ def _apply(domains: list[str]) -> None:
 def fixed_names() -> list[str]:
     """Those that need no row, the most needed first: on a server BAKERY_BASE_URL's, the machine's address and its name.
     In the quickstart Nginx has nothing of the pages but their domains; their address is the web process's own."""
-    from infrastructure.nginx.panel import panel_names, server_name
+    from infrastructure.nginx.panel import panel_names
 
     bakery = settings.BAKERY
     if bakery.web_server != "system":
         return []
-    base = urlsplit(bakery.base_url).hostname
-    return list(
-        dict.fromkeys(
-            [*([server_name(base)] if base else []), *panel_names("", bakery.public_ip, socket.gethostname())]
-        )
-    )
+    return list(panel_names(bakery.base_url, bakery.public_ip, socket.gethostname()))
 
 
 def _send() -> None:

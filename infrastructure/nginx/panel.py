@@ -6,6 +6,7 @@ import ipaddress
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from infrastructure.nginx.directives import in_text
 from infrastructure.nginx.prefix import Prefix
@@ -26,14 +27,13 @@ class Panel:
     secure: tuple[str, ...] = ()
 
 
-def panel_names(domain: str, public_ip: str, host_name: str) -> tuple[str, ...]:
-    """What the pages answer to: the domain alone, or else the machine's address and its own name. Machines have names
-    that no browser could ask for (``web_1``): such a one is left out."""
-    if domain:
-        return (server_name(domain),)
-    names = [server_name(public_ip)] if public_ip else []
-    with suppress(ValueError):
-        names.append(server_name(host_name))
+def panel_names(base_url: str, public_ip: str, host_name: str) -> tuple[str, ...]:
+    """What the pages answer to whatever their domains are: BAKERY_BASE_URL's host, the machine's address and its own
+    name. Machines have names that no browser could ask for (``web_1``): such a one is left out."""
+    names = []
+    for text in (urlsplit(base_url).hostname or "", public_ip, host_name):
+        with suppress(ValueError):
+            names.append(server_name(text))
     return tuple(dict.fromkeys(names))
 
 

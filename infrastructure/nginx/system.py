@@ -33,7 +33,6 @@ __all__ = [
     "prepare",
     "remove",
     "remove_default_site",
-    "server_name",
     "system_router",
 ]
 START_SECONDS = 90.0
@@ -161,12 +160,13 @@ def _put_back_default_site(prefix: SystemPrefix) -> None:
 
 
 def _with_certificate(prefix: SystemPrefix, panel: Panel) -> Panel:
-    """The installer knows names and port; what has come to HTTPS since stays so."""
+    """The installer knows the machine's names and the port; domains, and what has come to HTTPS since, stay so."""
     text = read_if_there(prefix.panel)
     before = panel_in(text) if text else None
     if not before or panel.certificate:
         return panel
-    return replace(panel, certificate=before.certificate, secure=before.secure)
+    names = tuple(dict.fromkeys((*panel.names, *before.names)))
+    return replace(panel, names=names, certificate=before.certificate, secure=before.secure)
 
 
 def _names(panel: Panel, installed: Installed) -> tuple[tuple[str, ...], list[str]]:

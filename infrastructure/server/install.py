@@ -150,17 +150,10 @@ def name_the_panel(server: Server, django: Django) -> list[str]:
     return [f"{server.new_domain} gets a certificate as soon as its DNS is right: bakery domain list says how it is."]
 
 
-def panel_names(base_url: str, public_ip: str, host_name: str) -> tuple[str, ...]:
-    """What needs no database: the host of BAKERY_BASE_URL, the machine's address, its own name."""
-    own = nginx.panel_names("", public_ip, host_name)
-    base = urlsplit(base_url).hostname
-    return tuple(dict.fromkeys((*((nginx.server_name(base),) if base else ()), *own)))
-
-
 def serve(server: Server, work: Work, values: dict[str, str], host_name: str) -> list[str]:
     if server.was_installed("nginx"):
         nginx.remove_default_site(data_dir=server.data_dir)
-    names = panel_names(values["BAKERY_BASE_URL"], server.public_ip, host_name)
+    names = nginx.panel_names(values["BAKERY_BASE_URL"], server.public_ip, host_name)
     panel = nginx.Panel(names=names, port=server.port)
     return nginx.prepare(
         data_dir=server.data_dir, logs_dir=server.logs_dir, panel=panel, http_port=HTTP_PORT, runner=work.runner

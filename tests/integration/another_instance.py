@@ -1,4 +1,4 @@
-"""A whole Bakery beside the one that all tests share: for tests that would change, or need, more than an application."""
+"""A whole Bakery beside the one that all tests share: for what would change more than an application."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_resolvers_ports_and_authority_are_asked_once_there_is_a_name(listening:
     closed = free_port()
     with DnsServer() as dns:
         resolvers = (dns.at, f"127.0.0.1:{free_port()}")
-        ports = {"public_ip": "127.0.0.1", "http_port": listening, "https_port": closed}
+        ports = {"public_ip": "127.0.0.1", "public_http_port": listening, "https_port": closed}
         findings = look(dns_resolvers=resolvers, **ports)
     assert said(findings, dns.at).verdict is Verdict.OK
     assert said(findings, resolvers[1]).verdict is Verdict.WARNING

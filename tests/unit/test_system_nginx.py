@@ -182,7 +182,11 @@ def test_the_places_that_a_main_file_names_are_used(tmp_path: Path) -> None:
 
 
 def test_the_pages_answer_to_their_domain_or_else_to_the_machine() -> None:
-    assert panel_names("Panel.example.com", "192.0.2.1", "server") == ("panel.example.com",)
+    assert panel_names("https://Panel.example.com", "192.0.2.1", "server") == (
+        "panel.example.com",
+        "192.0.2.1",
+        "server",
+    )
     assert panel_names("", "192.0.2.1", "server") == ("192.0.2.1", "server")
     assert panel_names("", "192.0.2.1", "web_1") == ("192.0.2.1",)
     assert panel_names("", "2001:db8::1", "") == ("[2001:db8::1]",)
