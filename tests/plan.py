@@ -39,7 +39,7 @@ def plan_instance() -> Options:
         detach=True,
         listed=False,
     )
-    authority = plan_authority(data)
+    authority = {**plan_authority(data), **plan_dns()}
     old = {**OWN_SETTINGS, **authority, **reserve_ranges(), **environment_file.read(place.environment_file)}
     values = environment_file.plan(place, options, programs.find(place), old)
     environment_file.write(place.environment_file, values)
@@ -57,6 +57,13 @@ def plan_authority(data: Path) -> dict[str, str]:
     """Whom the instance asks for certificates: an ACME server that a test starts there when it needs one."""
     server = f"https://localhost:{free_port()}/dir"
     return {"CERTBOT_SERVER": server, "REQUESTS_CA_BUNDLE": str(make_listener(data / "acme-listener"))}
+
+
+def plan_dns() -> dict[str, str]:
+    """Whom the instance asks what DNS says: a server that a test starts there when it needs one. No name of the world
+    is ever asked for. With the address as the server's public one, names that lead there are right."""
+    port = str(free_port())
+    return {"BAKERY_DNS_RESOLVERS": f"127.0.0.1:{port}", "BAKERY_DNS_PORT": port, "BAKERY_PUBLIC_IP": "127.0.0.1"}
 
 
 def reserve_ranges() -> dict[str, str]:

@@ -109,6 +109,7 @@ COMMANDS = {
     "delete_deployment": (DEPLOYER, ["shop"]),
     "deploy": (DEPLOYER, ["shop"]),
     "doctor": (ADMIN, []),
+    "domain": (DEPLOYER, ["list"]),
     "env": (DEPLOYER, ["shop", "list"]),
     "list_users": (ADMIN, []),
     "logs": (VIEWER, ["shop"]),
