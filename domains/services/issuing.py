@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import json
 import time
@@ -13,20 +14,23 @@ from django.utils import timezone
 
 from bakery.models import Task
 from deployments.services import host
-from domains.models import Certificate, Domain, Source
+from domains.models import Certificate, Challenge, Domain, Source
 from domains.services import outcomes
 from domains.services.authority import certbot, proof_for
 from domains.services.certificate_job import CertificateJob
-from domains.services.eligibility import Chosen, choose, covers, covers_all, domains_of, told
+from domains.services.eligibility import Chosen, choose, covers, covers_all, domains_of, is_public, told
 from domains.services.issuance import Wish
 from domains.services.serving import apply_names, look_at
+from domains.services.verification import verify
 from infrastructure.certbot.certbot import Certbot, Issued
 from infrastructure.certbot.failures import IssuanceFailed
 from infrastructure.certbot.plans import Order
 from infrastructure.certificates.pem import Facts, Pair, read_pair
 from infrastructure.errors import HostProblem, Refused
+from infrastructure.hostnames import display
 
 SERVED_WITHIN = 60.0  # seconds, for Nginx to show the new certificate; a busy deployment may take longer
+FRESH, MOST_LOOKS = dt.timedelta(minutes=10), 10
 BUSY_WITHIN = 300.0  # seconds, for another Certbot (the timer's) to end
 
 
@@ -98,6 +102,8 @@ def _checked(job: CertificateJob) -> Chosen:
     """Which names it will have. One whose DNS does not look right now is left out and said, not waited for."""
     certificate = job.certificate
     domains = domains_of(certificate.deployment)
+    if certificate.challenge == Challenge.HTTP and Wish.OVERRIDE_DNS not in job.wishes:
+        domains = _looked_at(job, domains)
     chosen = choose(certificate, domains, override_dns=Wish.OVERRIDE_DNS in job.wishes)
     if chosen.left_out:
         job.say(f"Left out. {told(chosen.left_out)}.")
@@ -109,6 +115,21 @@ def _checked(job: CertificateJob) -> Chosen:
         )
     job.say(f"For {outcomes.in_words(list(chosen.ready), 20)}")
     return chosen
+
+
+def _looked_at(job: CertificateJob, domains: list[Domain]) -> list[Domain]:
+    """What DNS says now: a try that the authority counts is worth a look. Fresh verdicts are believed."""
+    since = timezone.now() - FRESH
+    stale = [domain for domain in domains if is_public(domain.hostname) and not _is_after(domain.checked_at, since)]
+    for domain in stale[:MOST_LOOKS]:
+        job.refuse_cancelled()
+        job.say(f"Looking at the DNS of {display(domain.hostname)}")
+        verify(domain)
+    return domains_of(job.certificate.deployment) if stale else domains
+
+
+def _is_after(moment: dt.datetime | None, since: dt.datetime) -> bool:
+    return moment is not None and moment > since
 
 
 def _issue(job: CertificateJob, tool: Certbot, chosen: Chosen) -> Issued:
