@@ -63,10 +63,13 @@ def look_at(hostname: str, issuer: str) -> Looked:
 
 def _here(issuer: str) -> Here:
     from infrastructure.dns.findings import Here
-    from infrastructure.dns.networks import own_addresses
+    from infrastructure.dns.networks import is_inside, own_addresses
 
     bakery = settings.BAKERY
     known = {text for text in (bakery.public_ip, bakery.public_ipv6) if text}
+    own = own_addresses()
+    if any(not is_inside(text) for text in known):  # the private ones lead nobody here from outside
+        own = frozenset(address for address in own if not is_inside(address))
     # Of a loopback address it is certain, too, that this machine answers there.
-    own = own_addresses() | {text for text in known if ipaddress.ip_address(text).is_loopback}
+    own |= {text for text in known if ipaddress.ip_address(text).is_loopback}
     return Here(bakery.public_ip, bakery.public_ipv6, own, issuer, bakery.public_http_port)

@@ -31,6 +31,24 @@ def is_public(address: str) -> bool:
     return ipaddress.ip_address(address).is_global
 
 
+# RFC 1918, 6598, 1122, 3927, 4193, 4291: nobody outside reaches these. Python's is_private has more, such as the
+# networks of documentation.
+INSIDE = (
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+    "::1/128", "fc00::/7", "fe80::/10",
+)  # fmt: skip
+
+
+def is_inside(address: str) -> bool:
+    """Whether only machines of the same network can mean it.
+
+    >>> is_inside("10.0.0.5"), is_inside("fd00::5"), is_inside("203.0.113.5")
+    (True, True, False)
+    """
+    found = ipaddress.ip_address(address)
+    return any(found in ipaddress.ip_network(network) for network in INSIDE)
+
+
 def own_addresses() -> frozenset[str]:
     """Those of this machine's interfaces under which others may reach it."""
     found = set()

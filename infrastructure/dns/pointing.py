@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from infrastructure.dns.answers import Answer, Look, Observation, Trouble
 from infrastructure.dns.findings import Finding, Here
-from infrastructure.dns.networks import is_cloudflares
+from infrastructure.dns.networks import is_cloudflares, is_inside
 
 SHORTEST_WAIT = 30  # seconds
 
@@ -20,18 +20,18 @@ def address_findings(telling: list[Look], here: Here, arrived: set[str]) -> Iter
     a, aaaa = addresses_in(telling, "A"), addresses_in(telling, "AAAA")
     own = here.addresses
     if here.ipv4:
-        yield from _elsewhere(a - own, "A", arrived, alone=not a & own)
+        yield from _elsewhere(a - own, "A", here, arrived, alone=not a & own)
         if not a and here.ipv6 in aaaa:
             message = "There is no A record, so visitors without IPv6 will not arrive."
             yield Finding("dns.no-a", "warning", message, f"Add an A record with {here.ipv4}.")
     if here.is_known:
-        yield from _elsewhere(aaaa - own, "AAAA", arrived, alone=not a and not aaaa & own)
+        yield from _elsewhere(aaaa - own, "AAAA", here, arrived, alone=not a and not aaaa & own)
     if here.ipv6 and a & own and not aaaa:
         message = "There is no AAAA record: visitors arrive over IPv4 alone."
         yield Finding("dns.no-aaaa", "info", message, f"You may add an AAAA record with {here.ipv6}.")
 
 
-def _elsewhere(others: set[str], kind: str, arrived: set[str], *, alone: bool) -> Iterable[Finding]:
+def _elsewhere(others: set[str], kind: str, here: Here, arrived: set[str], *, alone: bool) -> Iterable[Finding]:
     """Addresses that are not this server's. Through some of them requests arrive all the same: a proxy stands there."""
     for address in sorted(others):
         through = address in arrived
@@ -48,6 +48,9 @@ def _elsewhere(others: set[str], kind: str, arrived: set[str], *, alone: bool) -
                 f"It points to {address}, which Bakery does not know as this server; requests arrive all the same."
             )
             yield Finding("dns.proxied", "warning", message, "A proxy or load balancer seems to stand in front.")
+        elif is_inside(address):
+            message = f"It points to {address}, a private address, which visitors cannot reach."
+            yield Finding("dns.private", "error", message, f"Let it point to {here.of(kind)}." if here.of(kind) else "")
         elif kind == "AAAA" and not alone:
             message = f"AAAA points elsewhere ({address}), so some visitors will not arrive."
             yield Finding("dns.aaaa-elsewhere", "error", message, "Delete the AAAA record, or let it point here.")

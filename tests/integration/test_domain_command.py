@@ -122,9 +122,7 @@ def test_verify_prints_each_record_each_finding_and_what_to_change(shop: Deploym
     assert "Change: A www 203.0.113.9 → 127.0.0.1" in told
 
 
-def test_a_running_bakery_routes_a_name_and_looks_at_its_dns_by_itself(
-    instance: Instance, dns: DnsServer
-) -> None:
+def test_a_running_bakery_routes_a_name_and_looks_at_its_dns_by_itself(instance: Instance, dns: DnsServer) -> None:
     def said(name: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection(HERE, instance.http_port, timeout=30)
         try:

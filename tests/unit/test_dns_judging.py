@@ -65,6 +65,7 @@ ELSEWHERE = (("203.0.113.9",), ())
             WRONG,
             ["AAAA points elsewhere (2001:db8::9), so some visitors will not arrive"],
         ),
+        ([look(("10.0.0.5",))], WRONG, ["points to 10.0.0.5, a private address", "203.0.113.5"]),
         ([look((), ("2001:db8::5",))], RIGHT, ["no A record, so visitors without IPv6 will not arrive"]),
         ([look(("104.16.1.1",), ("2606:4700::1",))], WRONG, ["proxied by Cloudflare (104.16.1.1)", "grey cloud"]),
         ([look(Trouble.NXDOMAIN), look(Trouble.NXDOMAIN, by="ns1")], WRONG, ["no record for shop.example.com yet"]),

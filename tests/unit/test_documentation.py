@@ -9,8 +9,8 @@ import pytest
 from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = {"accounts", "bakery", "deployments"}
-INTERNAL = {"collect_logs"}  # supervisord's to run
+APPS = {"accounts", "bakery", "deployments", "domains"}
+INTERNAL = {"apply_panel", "collect_logs"}  # Bakery's own to run
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
