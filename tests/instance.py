@@ -45,7 +45,7 @@ class Instance:
 
     @property
     def https_port(self) -> int:
-        return self.options.https_port
+        return int(self.env["BAKERY_HTTPS_PORT"])
 
     def quickstart(self, *argv: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run the quickstart on this instance's directory and ports."""
@@ -54,8 +54,8 @@ class Instance:
         return run(command, timeout)
 
     def own_options(self) -> list[str]:
-        ports = {"--port": self.options.port, "--http-port": self.http_port, "--https-port": self.https_port}
-        return [text for name, port in ports.items() for text in (name, str(port))] + [
+        ports = {"--port": self.options.port, "--http-port": self.http_port, "--https-port": self.options.https_port}
+        return [text for name, port in ports.items() if port for text in (name, str(port))] + [
             "--data-dir",
             str(self.data_dir),
         ]

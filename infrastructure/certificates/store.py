@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 from infrastructure.certificates.names import NAME, store_name
@@ -17,7 +18,7 @@ from infrastructure.errors import Refused
 from infrastructure.files import make_directory, point_symlink, write_atomically
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-KEPT = 2  # of each name: a handshake may be reading the one before
+KEPT_SECONDS = 60.0  # a handshake may be reading one that was current a moment ago
 
 
 class CertificateStore:
@@ -37,6 +38,7 @@ class CertificateStore:
         self._make(target)
         self._write(target / "key.pem", pair.key_pem)
         self._write(target / "chain.pem", pair.chain_pem)
+        os.utime(target)
         point_symlink(folder / "current", pair.fingerprint)
         self._forget_older(folder, pair.fingerprint)
         return pair.fingerprint
@@ -75,7 +77,9 @@ class CertificateStore:
             write_atomically(path, pem.decode("ascii"), 0o640, self.group)
 
     def _forget_older(self, folder: Path, current: str) -> None:
+        """All but the one before, and those that became current only now."""
         older = [entry for entry in folder.iterdir() if FINGERPRINT.fullmatch(entry.name) and entry.name != current]
         older.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
-        for entry in older[KEPT - 1 :]:
-            shutil.rmtree(entry, ignore_errors=True)
+        for entry in older[1:]:
+            if entry.stat().st_mtime < time.time() - KEPT_SECONDS:
+                shutil.rmtree(entry, ignore_errors=True)

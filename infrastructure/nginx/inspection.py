@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from infrastructure.files import read_if_there
 from infrastructure.nginx.candidate import INCLUDES, no_include
 from infrastructure.nginx.config import HASH_SIZES, generation_in
+from infrastructure.nginx.hand_edits import edited
+from infrastructure.nginx.https_port import decided
 from infrastructure.nginx.installed import CONNECTIONS, Installed
 from infrastructure.nginx.master import Master
+from infrastructure.nginx.prefix import Prefix
+from infrastructure.nginx.router import NginxRouter
 from infrastructure.nginx.system_prefix import SystemPrefix
 
 FEW_CONNECTIONS = 4096
@@ -29,11 +33,26 @@ class Remark:
 
 def remarks(prefix: SystemPrefix, installed: Installed, master: Master, http_port: int) -> list[Remark]:
     return [
+        *changed_by_hand(prefix),
         *_parts(prefix, installed),
         *_running(prefix, master),
         *_numbers(installed),
         *_listens(installed, http_port),
     ]
+
+
+def https_remarks(router: NginxRouter, installed: Installed) -> list[Remark]:
+    """What HTTPS wants besides."""
+    listens = router.prefix.listen_https.exists()
+    listening, notes = decided(router.listening(), installed, ours=listens)
+    if listens and listening.https:
+        return []
+    return [Remark(note, INSTALL_AGAIN) for note in notes] or [Remark("HTTPS is not set up yet.", INSTALL_AGAIN)]
+
+
+def changed_by_hand(prefix: Prefix) -> list[Remark]:
+    mend = "The next change of any site puts back what Bakery wrote, and keeps the edit in {0}."
+    return [Remark(f"{path} was changed by hand.", mend.format(prefix.written)) for path in edited(prefix)]
 
 
 def _parts(prefix: SystemPrefix, installed: Installed) -> list[Remark]:

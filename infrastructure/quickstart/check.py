@@ -148,11 +148,9 @@ def _ports(options: Options, place: Layout) -> list[Line]:
     running = processes.running_supervisord(place) is not None
     left = not running and bool(processes.of_instance(place))
     lines = []
-    asked = (
-        ("Pages", "--port", options.port),
-        ("Apps", "--http-port", options.http_port),
-        ("Apps, HTTPS", "--https-port", options.https_port),
-    )
+    asked = [("Pages", "--port", options.port), ("Apps", "--http-port", options.http_port)]
+    if options.https_port:
+        asked.append(("Apps, HTTPS", "--https-port", options.https_port))
     for name, option, port in asked:
         if running:
             lines.append(Line(name, f"port {port}: this instance is running"))

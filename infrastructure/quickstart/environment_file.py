@@ -24,6 +24,7 @@ __all__ = ["Services", "is_free", "plan", "read", "services", "write"]
 # The default. An instance at another port gets a range of its own, so that two can run beside each other.
 FIRST_PORT = 4100
 RANGES = 12
+HTTPS_PORT = 8443
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         "BAKERY_PORT": str(options.port),
         "BAKERY_BASE_URL": _base_url(old.get("BAKERY_BASE_URL", ""), options.port),
         "BAKERY_HTTP_PORT": str(options.http_port),
-        "BAKERY_HTTPS_PORT": str(options.https_port),
+        "BAKERY_HTTPS_PORT": str(https_port(options, old)),
         "BAKERY_APPS_DOMAIN": old.get("BAKERY_APPS_DOMAIN") or "localhost",
         "BAKERY_DATA_DIR": str(layout.data),
         "BAKERY_PORT_RANGE": old.get("BAKERY_PORT_RANGE") or f"{first}-{first + 999}",
@@ -105,6 +106,14 @@ def plan(layout: Layout, options: Options, programs: Programs, old: dict[str, st
         **{name: os.environ[name] for name in ("DOCKER_HOST",) if os.environ.get(name)},
         "BAKERY_ALLOW_FILE_REPOSITORIES": "true",  # whoever starts a quickstart owns the machine's files anyway
     }
+
+
+def https_port(options: Options, old: dict[str, str]) -> int:
+    """What was asked for. Otherwise no start fails for it: an instance may be older than HTTPS, or the second one."""
+    if options.https_port:
+        return options.https_port
+    before = old.get("BAKERY_HTTPS_PORT", "")
+    return _keep_or_find(int(before) if before.isdigit() else HTTPS_PORT, {options.port, options.http_port})
 
 
 def _base_url(old: str, port: int) -> str:

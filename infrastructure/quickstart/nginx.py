@@ -6,18 +6,18 @@ import pwd
 
 from infrastructure.nginx.router import NginxRouter
 from infrastructure.quickstart.layout import Account, Layout
-from infrastructure.quickstart.options import Options
 from infrastructure.quickstart.programs import Program
 
 
-def prepare(layout: Layout, program: Program, options: Options, account: Account | None) -> None:
-    """Write what Nginx starts with. As root its workers get an account that owns nothing: not PostgreSQL's."""
+def prepare(layout: Layout, program: Program, values: dict[str, str], account: Account | None) -> None:
+    """Write what Nginx starts with; ``values``: the instance's environment. As root its workers get an account that
+    owns nothing: not PostgreSQL's."""
     router = NginxRouter(
         prefix=layout.nginx,
         nginx_binary=str(program.path),
-        http_port=options.http_port,
-        https_port=options.https_port,
-        panel_port=options.port,
+        http_port=int(values["BAKERY_HTTP_PORT"]),
+        https_port=int(values["BAKERY_HTTPS_PORT"]),
+        panel_port=int(values["BAKERY_PORT"]),
         logs_dir=layout.logs,
         libraries=program.libraries,
     )

@@ -16,7 +16,7 @@ Applications answer at http://NAME.localhost:HTTP_PORT/."""
 class Options:
     port: int = 4100
     http_port: int = 8080
-    https_port: int = 8443
+    https_port: int | None = None  # None: as at the last start, or 8443 while nobody has it
     data_dir: Path | None = None  # None: .bakery in the checkout
     demo: bool = True
     detach: bool = False
@@ -35,7 +35,7 @@ def parse(argv: Sequence[str]) -> Options:
     )
     parser.add_argument("--port", type=_port, default=4100, help="port of Bakery's own pages (4100)")
     parser.add_argument("--http-port", type=_port, default=8080, help="port at which the applications answer (8080)")
-    parser.add_argument("--https-port", type=_port, default=8443, help="the same over HTTPS (8443)")
+    parser.add_argument("--https-port", type=_port, help="the same over HTTPS (8443, or another free one)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where everything is kept (.bakery/)")
     parser.add_argument("--no-demo", action="store_true", help="do not deploy the sample application")
     parser.add_argument("--detach", action="store_true", help="return as soon as everything is up")
@@ -47,7 +47,7 @@ def parse(argv: Sequence[str]) -> Options:
         "--unlisted", action="store_true", help="do not make this the instance that manage.py finds by itself"
     )
     given = parser.parse_args(argv)
-    if len({given.port, given.http_port, given.https_port}) < 3:
+    if given.port == given.http_port or given.https_port in (given.port, given.http_port):
         parser.error("--port, --http-port and --https-port have to differ.")
     return Options(
         port=given.port,

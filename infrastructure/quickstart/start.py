@@ -62,7 +62,7 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
         with report.step("Making a PostgreSQL cluster"):
             postgres.prepare(place, tools.postgres, reached, account, runner)
     redis_server.prepare(place, reached, account)
-    nginx.prepare(place, tools.nginx, options, account)
+    nginx.prepare(place, tools.nginx, values, account)
     all_programs = supervisord.programs(place, tools, reached, account, PYTHON, (values["BAKERY_HOST"], options.port))
     files = supervisord.file_limit()
     place.supervisord_conf.write_text(

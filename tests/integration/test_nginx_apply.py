@@ -17,6 +17,7 @@ import pytest
 from infrastructure.errors import HostProblem
 from infrastructure.nginx import config
 from infrastructure.nginx.config import generation_config
+from infrastructure.nginx.hand_edits import edited
 from infrastructure.nginx.master import accepting_workers
 from infrastructure.routing import Host, Route
 from tests.integration.nginx_host import Edge, answer_on, running_edge
@@ -251,3 +252,28 @@ def test_files_are_written_for_whoever_has_to_read_them(edge: Edge) -> None:
     assert response.status == 503
     assert b"was stopped" in body
     assert Path(edge.router.prefix.live(2)).is_symlink()
+
+
+def test_a_file_that_was_edited_by_hand_is_put_back_with_the_next_change_and_the_edit_kept(edge: Edge) -> None:
+    """Even one that Nginx would refuse, and one that was removed: no other site has to wait for it."""
+    two = replace(edge.route, deployment_id=2, hosts=(Host("two.localhost"),))
+    edge.router.apply([two])
+    path, own = edge.router.prefix.site(1), edge.router.prefix.site(1).read_text()
+    for theirs in (f"{own}\nno_such_directive on;\n", own.replace("shop.localhost", "mine.localhost"), None):
+        path.unlink() if theirs is None else path.write_text(theirs)
+        assert list(edited(edge.router.prefix)) == [path]
+        two = replace(two, max_body_mb=two.max_body_mb + 1)
+        edge.router.apply([two])
+        assert path.read_text() == own
+        assert theirs is None or (edge.router.prefix.written / "1.conf.edited").read_text() == theirs
+        assert edge.ask()[1] == b"blue-app"
+    assert edited(edge.router.prefix) == {}
+
+
+def test_a_file_of_somebody_elses_among_the_sites_is_named_when_it_is_in_the_way(edge: Edge) -> None:
+    strange = edge.router.prefix.sites / "mine.conf"
+    strange.write_text("no_such_directive on;\n")
+    with pytest.raises(HostProblem, match="is not as Bakery writes it") as caught:
+        edge.router.apply([replace(edge.route, max_body_mb=3)])
+    assert str(strange) in caught.value.hint
+    assert edge.ask()[1] == b"blue-app"

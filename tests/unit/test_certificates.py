@@ -127,8 +127,9 @@ def install(store: CertificateStore, issued: Issued, name: str = "deployment-7")
 def test_an_installed_pair_is_the_current_one_and_the_one_before_is_kept(tmp_path: Path) -> None:
     store = CertificateStore(tmp_path / "certificates", os.getgid())
     old, first, second = (AUTHORITY.issue("a.example.com", days=(-9, end)) for end in (-1, 1, 2))
-    for each in (old, first, second, second):
+    for age, each in enumerate((old, first, second, second)):
         fingerprint = install(store, each)
+        os.utime(store.root / "deployment-7" / fingerprint, (0, 1_000 + age))
         found = store.current("deployment-7")
         assert isinstance(found, Facts)
         assert found.fingerprint == fingerprint

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,8 +21,10 @@ from infrastructure.nginx.config import (
     settings_config,
     site_config,
 )
+from infrastructure.nginx.directives import in_text
+from infrastructure.nginx.edge import name_to_ask
 from infrastructure.nginx.prefix import Prefix
-from infrastructure.nginx.tls import Listening
+from infrastructure.nginx.tls import Listening, https_files
 from infrastructure.routing import Host, Route
 
 PREFIX = Prefix(Path("/data/nginx"))
@@ -196,3 +200,93 @@ def test_a_page_is_whole_in_itself_and_escapes_the_name(state: str, status: int)
 def test_a_request_that_took_too_long_is_not_called_down() -> None:
     assert "took too long" in pages.state_page("shop", "unavailable", 504)
     assert "Stopped" in pages.state_page("shop", "stopped", 504)
+
+
+SECURE = replace(ROUTE, hosts=(Host("shop.example.com", https=True),), certificate="deployment-7")
+
+
+def test_names_with_the_same_settings_share_their_server_blocks() -> None:
+    many = tuple(Host(f"shop-{number}.example.com", https=True) for number in range(1000))
+    text = site(replace(SECURE, hosts=many))
+    assert text.count("server {") == site(SECURE).count("server {")
+    apart = (*many, Host("own.example.com", https=True, hsts_seconds=60))
+    assert site(replace(SECURE, hosts=apart)).count("server {") == text.count("server {") + 1
+
+
+def test_a_name_has_https_only_with_a_certificate_and_where_nginx_has_the_port() -> None:
+    assert "listen-https.conf" in site(SECURE)
+    assert "ssl_certificate" not in site(replace(SECURE, certificate=""))
+    without = site_config(PREFIX, SECURE, logs=LOGS, listening=replace(LISTENING, https=False))
+    assert "listen-https.conf" not in without
+    assert "return 301" not in without
+
+
+def test_the_certificate_is_named_by_a_variable_so_that_nginx_starts_without_it() -> None:
+    text = site(SECURE)
+    assert set(directives(text, "ssl_certificate")) == {"$bakery_certificate/chain.pem"}
+    assert set(directives(text, "ssl_certificate_key")) == {"$bakery_certificate/key.pem"}
+    assert "/data/nginx/certificates/deployment-7/current" in directives(text, "root")
+
+
+def test_bakerys_own_socket_is_on_the_block_that_proxies() -> None:
+    for text in (site(ROUTE), site(SECURE)):
+        [proxies] = [block for block in text.split("\nserver {") if "live.sock" in block]
+        assert ("edge.sock" in proxies) != ("/listen.conf" in proxies)
+
+
+@pytest.mark.parametrize("version", [(1, 18, 0), (1, 22, 1), (1, 25, 1), (1, 28, 0)])
+def test_each_nginx_is_told_in_its_own_words(version: tuple[int, ...]) -> None:
+    listening = replace(LISTENING, version=version)
+    files = https_files(PREFIX, listening)
+    listen = files[PREFIX.listen_https]
+    assert ("http2 on;" in listen, " ssl http2;" in listen) == (version >= (1, 25, 1), version < (1, 25, 1))
+    assert ("ssl_reject_handshake on;" in files[PREFIX.tls_refused]) == (version >= (1, 19, 4))
+    assert "http2" not in https_files(PREFIX, replace(listening, http2=False))[PREFIX.listen_https]
+    assert PREFIX.listen_https not in https_files(PREFIX, replace(listening, https=False))
+
+
+@pytest.mark.parametrize("bad", [*HOSTILE, "$host"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda bad: {"name": bad if bad != "*" else "*.*.example.com"},
+        lambda bad: {"redirect_to": bad},
+        lambda bad: {"auth": (f"a:{bad}", "$6$x")},
+        lambda bad: {"auth": ("alice", f"{bad};")},
+        lambda bad: {"allowed": (f"10.0.0.0/8{bad}",)},
+        lambda bad: {"headers": ((f"X-{bad};", "x"),)},
+        lambda bad: {"headers": (("X-A", f"$a{bad}"),)},
+        lambda bad: {"hsts_seconds": -1},
+        lambda bad: {"max_body_mb": 10**9},
+    ],
+)
+def test_a_hostile_setting_of_a_name_is_refused(settings: Callable[[str], dict[str, Any]], bad: str) -> None:
+    host = replace(SECURE.hosts[0], **settings(bad))
+    with pytest.raises(ValueError, match=r"."):
+        site(replace(SECURE, hosts=(host,)))
+
+
+@given(st.text(max_size=60))
+def test_the_value_of_a_header_stays_one_argument(value: str) -> None:
+    host = replace(SECURE.hosts[0], headers=(("X-A", value),))
+    try:
+        text = site(replace(SECURE, hosts=(host,)))
+    except ValueError:
+        return
+    [found] = [each for each in in_text(text) if each.name == "add_header" and each.arguments[0] == "X-A"]
+    _, said, always = found.arguments
+    assert (re.sub(r"\\(.)", r"\1", said), always) == (value.strip(), "always")
+    plain = site(replace(SECURE, hosts=(replace(host, headers=(("X-A", "x"),)),)))
+    assert len(in_text(text)) == len(in_text(plain))
+
+
+def test_a_certificate_of_no_name_of_ours_is_refused() -> None:
+    with pytest.raises(ValueError, match="not usable"):
+        site(replace(SECURE, certificate="../../etc"))
+
+
+def test_the_name_that_bakery_asks_for_is_one_that_is_served() -> None:
+    hosts = (Host("www.example.com", redirect_to="a.example.com"), Host("*.example.com"), Host("a.example.com"))
+    assert name_to_ask(replace(ROUTE, hosts=hosts)) == "a.example.com"
+    assert name_to_ask(replace(ROUTE, hosts=hosts[:2])) == "bakery-asks.example.com"
+    assert name_to_ask(replace(ROUTE, hosts=hosts[:1])) == ""

@@ -31,7 +31,7 @@ def plan(old: dict[str, str], **options: int) -> dict[str, str]:
 
 def test_the_options_have_the_documented_defaults() -> None:
     assert parse([]) == Options(
-        port=4100, http_port=8080, https_port=8443, data_dir=None, demo=True, detach=False, stop=False, check=False
+        port=4100, http_port=8080, https_port=None, data_dir=None, demo=True, detach=False, stop=False, check=False
     )
 
 

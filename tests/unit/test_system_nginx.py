@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from infrastructure.errors import HostProblem
 from infrastructure.nginx.candidate import included_one_by_one, write_candidate
 from infrastructure.nginx.config import HASH_SIZES, http_config
 from infrastructure.nginx.directives import directives, in_text
+from infrastructure.nginx.https_port import decided
 from infrastructure.nginx.inspection import remarks
 from infrastructure.nginx.installed import Installed, md5
 from infrastructure.nginx.master import Master
-from infrastructure.nginx.panel import Panel, panel_config, panel_names
+from infrastructure.nginx.panel import Panel, panel_config, panel_in, panel_names
 from infrastructure.nginx.prefix import Prefix
 from infrastructure.nginx.rendering import render
 from infrastructure.nginx.shared_files import shared_files
@@ -249,3 +251,56 @@ def test_the_doctor_names_what_is_in_the_way_and_whose_turn_it_is(tmp_path: Path
     assert {remark.text for remark in found if remark.serious and "missing" not in remark.text} == {
         "Nginx is not running."
     }
+
+
+def listens(others: str, *, version: tuple[int, ...] = (1, 22, 1), ours: bool = True) -> tuple[Listening, list[str]]:
+    return decided(replace(LISTENING, version=version), installed(others=others), ours=ours)
+
+
+def test_the_port_of_https_is_shared_with_others_who_speak_tls_there() -> None:
+    assert listens("") == (LISTENING, [])
+    both = "server { listen 443 ssl http2 default_server; listen [::]:443 ssl http2; }"
+    assert listens(both) == (LISTENING, [])
+    found, [note] = listens("server { listen 443 ssl default_server; }")
+    assert (found.https, found.http2) == (True, False)
+    assert "without http2" in note
+    found, _ = listens("server { listen 443 ssl default_server; }", version=(1, 26, 0))
+    assert (found.https, found.http2) == (True, True)
+    _, [note] = listens("server { listen 443 ssl http2; }")
+    assert "No site says default_server" in note
+
+
+@pytest.mark.parametrize(
+    ("others", "version"),
+    [
+        ("server { listen 443; }", (1, 22, 1)),
+        ("server { listen 192.0.2.1:443 default_server; }", (1, 26, 0)),
+        ("", (1, 14, 2)),
+    ],
+)
+def test_where_another_site_would_be_changed_by_it_bakerys_sites_have_no_https(
+    others: str, version: tuple[int, ...]
+) -> None:
+    found, [note] = listens(others, version=version)
+    assert not found.https
+    assert "until" in note
+    assert listens("server { ssl on; listen 443; }")[0].https
+
+
+def test_a_port_that_another_program_has_is_left_to_it() -> None:
+    with socket.create_server(("", 0)) as server:
+        listening = replace(LISTENING, https_port=server.getsockname()[1])
+        assert not decided(listening, installed(), ours=False)[0].https
+        assert decided(listening, installed(), ours=True)[0].https
+
+
+def test_what_the_panels_servers_say_reads_back() -> None:
+    for panel in (
+        Panel(("192.0.2.1", "panel.example.com"), 4200, "panel", ("panel.example.com",)),
+        Panel(("panel.example.com",), 4200, "panel", ("panel.example.com",)),
+        Panel(("192.0.2.1",), 4200),
+    ):
+        text = panel_config(PREFIX, panel, LISTENING)
+        assert panel_in(text) == panel
+        assert ("ssl_certificate " in text) == bool(panel.secure)
+    assert "return 301" not in panel_config(PREFIX, panel, replace(LISTENING, https=False))
