@@ -16,13 +16,11 @@ MOST_ZONE_SERVERS = 3
 LONGEST_CHAIN = 8
 
 
-def observe(
-    name: DomainName, resolvers: Sequence[Server], *, zone_port: int = 53, seconds: float = SECONDS
-) -> Observation:
+def observe(name: DomainName, resolvers: Sequence[Server], *, zone_port: int = 53) -> Observation:
     """``zone_port``: where the zone's own servers answer. Resolvers are asked at the same time; those that answer are
     asked for the rest."""
     asked = f"bakery-{secrets.token_hex(4)}.{name.base}" if name.is_wildcard else str(name)
-    asker = Asker(seconds)
+    asker = Asker(SECONDS)
     with ThreadPoolExecutor(max_workers=len(resolvers) + 2) as pool:
         looks = list(pool.map(lambda resolver: _look(asker, resolver, asked), resolvers))
         answering = [resolver for resolver, look in zip(resolvers, looks, strict=True) if look.answered]

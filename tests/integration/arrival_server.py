@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 class ArrivalServer:
     """``does``: "serve", "other" (another site answers), "redirect" (to ``target``), "drip" (a byte now and then)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tls: ssl.SSLContext | None = None) -> None:
         self.root, self.does, self.target = root, "serve", ""
         self.hosts: list[str] = []
         owner = self
@@ -28,7 +29,7 @@ class ArrivalServer:
                 body = file.read_bytes() if owner.does == "serve" and file.is_file() else b"another site"
                 self.send_response({"serve": 200 if file.is_file() else 404, "redirect": 301}.get(owner.does, 200))
                 if owner.does == "redirect":
-                    self.send_header("Location", owner.target)
+                    self.send_header("Location", owner.target.replace("{path}", self.path))
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -36,6 +37,8 @@ class ArrivalServer:
             def log_message(self, *_: object) -> None: ...
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -50,8 +53,8 @@ class ArrivalServer:
 
 
 @contextmanager
-def arrival_server(root: Path) -> Iterator[ArrivalServer]:
-    running = ArrivalServer(root)
+def arrival_server(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[ArrivalServer]:
+    running = ArrivalServer(root, tls)
     try:
         yield running
     finally:

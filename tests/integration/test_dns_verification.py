@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +17,12 @@ from django.utils import timezone
 from bakery.models import Alarm
 from deployments.models import Deployment
 from deployments.services import host
-from deployments.services.settings import create_deployment
 from domains.models import Certificate, Domain, Source, Verdict
 from domains.services.instructions import Record, instructions_for
 from domains.services.names import add_domain, remove_domain
 from domains.services.verification import INTERVALS, next_look, request_verification, verify, verify_due
-from infrastructure.dns import arriving
+from infrastructure.dns import arriving, asking, looking
+from tests.certificates import key_pem, self_signed
 from tests.integration.arrival_server import ArrivalServer, arrival_server
 from tests.integration.dns_server import DnsServer
 
@@ -53,6 +55,11 @@ def site() -> Iterator[ArrivalServer]:
 
 @pytest.fixture(autouse=True)
 def set_up(dns: DnsServer, other: DnsServer, site: ArrivalServer, monkeypatch: pytest.MonkeyPatch) -> Change:
+    # Machines that run tests are slow: who answers at all gets the time for it.
+    monkeypatch.setattr(asking, "ONE_TRY", 15.0)
+    monkeypatch.setattr(looking, "SECONDS", 60.0)
+    monkeypatch.setattr(arriving, "SECONDS", 30.0)
+
     def change(**values: Any) -> None:
         monkeypatch.setattr(settings, "BAKERY", replace(settings.BAKERY, **values))
 
@@ -64,7 +71,8 @@ def set_up(dns: DnsServer, other: DnsServer, site: ArrivalServer, monkeypatch: p
 
 @pytest.fixture
 def shop() -> Domain:
-    deployment = create_deployment(by=None, name="shop", repository="https://example.com/shop.git")
+    deployment = Deployment.objects.create(name="shop", repository="https://example.com/shop.git")  # it needs no slots
+    deployment.domains.create(hostname="shop.localhost", generated=True, primary=True)
     return add_domain(deployment, SHOP, by=None)
 
 
@@ -123,9 +131,12 @@ def test_aliases_are_followed_into_other_zones_and_wildcards_looked_up_below(
     ],
 )
 def test_servers_that_fail_are_told_apart(
-    shop: Domain, dns: DnsServer, other: DnsServer, fault: str, verdict: str, words: str
-) -> None:
+    shop: Domain, dns: DnsServer, other: DnsServer, fault: str, verdict: str, words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     both(dns, other, HERE)
+    if fault == "silent":
+        monkeypatch.setattr(asking, "ONE_TRY", 0.2)
     for server in (dns, other):
         server.behave("example.com", fault)
     seen = verify(shop)
@@ -133,8 +144,9 @@ def test_servers_that_fail_are_told_apart(
 
 
 def test_a_lame_server_of_the_zone_and_a_silent_resolver_are_named_beside_those_that_answer(
-    shop: Domain, dns: DnsServer, other: DnsServer
+    shop: Domain, dns: DnsServer, other: DnsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(asking, "ONE_TRY", 2.0)
     both(dns, other, HERE)
     dns.behave("example.com", "lame", view="authoritative")
     other.behave("example.com", "silent")
@@ -210,18 +222,35 @@ def test_nothing_private_is_asked_that_is_not_this_servers(
         ("other", "", "is answered by something else on port"),
         ("redirect", "http://elsewhere.example.net/", "leads on to another place (elsewhere.example.net)"),
         ("redirect", "https://elsewhere.example.net/", "leads on to another place (elsewhere.example.net)"),
-        ("drip", "", "cannot be reached"),
+        ("drip", "", "on port"),
     ],
 )
 def test_another_site_a_redirect_away_and_an_endless_answer_are_no_arrival(
     shop: Domain, dns: DnsServer, other: DnsServer, site: ArrivalServer, does: str, target: str, words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(arriving, "SECONDS", 1.0)
+    if does == "drip":
+        monkeypatch.setattr(arriving, "SECONDS", 1.0)
     both(dns, other, HERE)
     site.does, site.target = does, target
     seen = verify(shop)
     assert (seen.verdict, words in messages(seen)) == (Verdict.WRONG, True), messages(seen)
+
+
+def test_the_step_from_http_to_https_is_followed_whatever_the_certificate(
+    shop: Domain, dns: DnsServer, other: DnsServer, site: ArrivalServer, set_up: Change, tmp_path: Path
+) -> None:
+    both(dns, other, HERE)
+    issued = self_signed("another.example.com")
+    (tmp_path / "chain.pem").write_bytes(issued.chain_pem)
+    (tmp_path / "key.pem").write_bytes(key_pem(issued.key))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
+    with arrival_server(site.root, tls) as secure:
+        set_up(https_port=secure.port)
+        site.does, site.target = "redirect", f"https://{SHOP}{{path}}"
+        seen = verify(shop)
+        assert (seen.verdict, secure.hosts) == (Verdict.RIGHT, [SHOP]), messages(seen)
 
 
 def test_a_closed_port_is_said(shop: Domain, dns: DnsServer, other: DnsServer, set_up: Change) -> None:

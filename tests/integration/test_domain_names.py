@@ -13,7 +13,6 @@ from django.db import connection
 from bakery.models import Task, TaskKind
 from deployments.models import Deployment
 from deployments.services import requests
-from deployments.services.settings import create_deployment
 from domains.models import Domain
 from domains.services import names
 from domains.services.names import add_domain, change_domain, make_primary, remove_domain
@@ -24,14 +23,21 @@ pytestmark = pytest.mark.django_db
 REPOSITORY = "https://example.com/shop.git"
 
 
+def deployment(name: str) -> Deployment:
+    """Without the slots, which nothing here runs in."""
+    made = Deployment.objects.create(name=name, repository=REPOSITORY)
+    made.domains.create(hostname=f"{name}.localhost", generated=True, primary=True)
+    return made
+
+
 @pytest.fixture
 def shop() -> Deployment:
-    return create_deployment(by=None, name="shop", repository=REPOSITORY)
+    return deployment("shop")
 
 
 @pytest.fixture
 def blog() -> Deployment:
-    return create_deployment(by=None, name="blog", repository=REPOSITORY)
+    return deployment("blog")
 
 
 def primary_of(deployment: Deployment) -> str:
