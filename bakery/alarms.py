@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -36,3 +36,18 @@ def end_alarm(*keys: str) -> None:
     for alarm in Alarm.objects.filter(key__in=keys, ended_at=None):
         Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(ended_at=timezone.now())
         announce("alarm", alarm.pk)
+
+
+def alarm_shape(alarm: Alarm) -> dict[str, Any]:
+    """As JSON, for the API."""
+    return {
+        "key": alarm.key,
+        "subject": alarm.subject,
+        "message": alarm.message,
+        "hint": alarm.hint,
+        "urgent": alarm.urgent,
+        "deployment": alarm.deployment.name if alarm.deployment else None,
+        "raised_at": alarm.raised_at.isoformat(),
+        "changed_at": alarm.changed_at.isoformat(),
+        "ended_at": alarm.ended_at.isoformat() if alarm.ended_at else None,
+    }

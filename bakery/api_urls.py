@@ -8,11 +8,14 @@ from django.http import Http404, HttpRequest
 from django.middleware.csrf import get_token
 from django.urls import URLPattern, path
 
-from bakery.api import endpoint
+from bakery.alarms import alarm_shape
+from bakery.api import endpoint, rows_wanted
+from bakery.models import Alarm
 from bakery.permissions import person_of, requires
 from bakery.roles import Action
 from bakery.updates import api as updates
 from deployments import api as deployments
+from domains import api as domains
 
 
 @requires(Action.VIEW)
@@ -28,6 +31,14 @@ def session(request: HttpRequest) -> dict[str, Any]:
     """Who is signed in, and the CSRF token that unsafe methods need."""
     person = person_of(request)
     return {"email": person.email, "role": person.role, "csrf_token": get_token(request)}
+
+
+@requires(Action.VIEW)
+@endpoint("GET")
+def alarms(request: HttpRequest) -> list[dict[str, Any]]:
+    """What a person has to look at now, the urgent first (?limit=)."""
+    found = Alarm.objects.visible_to(request.user).open().for_list()
+    return [alarm_shape(alarm) for alarm in found[: rows_wanted(request)]]
 
 
 @requires(Action.VIEW)
@@ -47,7 +58,9 @@ def _described(pattern: URLPattern) -> dict[str, Any]:
 urlpatterns = [
     path("", index, name="api-index"),
     path("session", session, name="api-session"),
+    path("alarms", alarms, name="api-alarms"),
     *deployments.urlpatterns,
+    *domains.urlpatterns,
     *updates.urlpatterns,
     path("<path:rest>", unknown, name="api-unknown"),
 ]

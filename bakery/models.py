@@ -139,6 +139,19 @@ class TaskStep(models.Model):
         return " ".join(self.argv) if self.argv else self.phase
 
 
+class AlarmQuerySet(models.QuerySet["Alarm"]):
+    def visible_to(self, user: User | AnonymousUser) -> AlarmQuerySet:
+        """Every role sees every alarm; a deactivated account sees none."""
+        return self if user.is_authenticated and user.is_active else self.none()
+
+    def open(self) -> AlarmQuerySet:
+        return self.filter(ended_at=None)
+
+    def for_list(self) -> AlarmQuerySet:
+        """The urgent ones first, then what was said last."""
+        return self.select_related("deployment").order_by("-urgent", "-changed_at", "-pk")
+
+
 class Alarm(models.Model):
     """Something that a person has to look at, until it is over: shown in the activity feed and on the dashboard.
 
@@ -156,6 +169,8 @@ class Alarm(models.Model):
     raised_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AlarmQuerySet.as_manager()
 
     class Meta:
         ordering = ["-changed_at"]

@@ -7,15 +7,37 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+
+from bakery.models import Alarm
 
 Context = dict[str, Any]
+Parts = Mapping[str, str | tuple[str, Callable[[], Context]]]
+
+
+SHOWN_ALARMS = 20
+
+
+def open_alarms(request: HttpRequest, deployment_pk: int | None = None) -> Context:
+    """What ``includes/_alarms.html`` shows: the alarms of everything, or of one deployment."""
+    found = Alarm.objects.visible_to(request.user).open().for_list()
+    if deployment_pk is not None:
+        found = found.filter(deployment=deployment_pk)
+    rows = list(found[: SHOWN_ALARMS + 1])
+    address = reverse("deployment-alarms", args=[deployment_pk]) if deployment_pk else reverse("alarms")
+    return {
+        "alarms": rows[:SHOWN_ALARMS],
+        "more_alarms": found.count() - SHOWN_ALARMS if len(rows) > SHOWN_ALARMS else 0,
+        "alarms_url": address,
+        "alarms_of_one": deployment_pk is not None,
+    }
 
 
 def render_page(
     request: HttpRequest,
     template: str,
     context: Context,
-    parts: Mapping[str, str | tuple[str, Callable[[], Context]]] | None = None,
+    parts: Parts | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """``template`` whole, or the one part that htmx asked for.

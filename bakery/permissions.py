@@ -12,6 +12,7 @@ from accounts.models import User
 from bakery.models import Task
 from bakery.roles import Action
 from deployments.models import Deployment, LogStream, Release
+from domains.models import Domain
 
 View = TypeVar("View", bound=Callable[..., Any])
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -47,6 +48,14 @@ def access_deployment(request: HttpRequest, pk: int) -> Deployment:
     found = Deployment.objects.visible_to(request.user).for_list().filter(pk=pk).first()
     if found is None:
         raise Http404("There is no such deployment. It may have been deleted.")
+    return found
+
+
+def access_domain(request: HttpRequest, deployment: Deployment | None, pk: int) -> Domain:
+    """A name of this deployment's, or one of Bakery's own."""
+    found = Domain.objects.visible_to(request.user).for_list().filter(deployment=deployment, pk=pk).first()
+    if found is None:
+        raise Http404(f"{deployment or 'Bakery'} has no such name. It may have been removed.")
     return found
 
 

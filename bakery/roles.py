@@ -27,10 +27,11 @@ class Action(Enum):
     READ_LOGS = ("read logs", Role.VIEWER)
     DEPLOY = ("deploy, roll back, restart, stop, start, cancel", Role.DEPLOYER)
     CREATE_DEPLOYMENT = ("create a deployment", Role.DEPLOYER)
-    CONFIGURE = ("change a deployment's settings", Role.DEPLOYER)
+    CONFIGURE = ("change a deployment's settings, domains and certificate", Role.DEPLOYER)
     EDIT_ENV = ("see and change environment variables", Role.DEPLOYER)
     DELETE_DEPLOYMENT = ("delete a deployment and what was made for it", Role.DEPLOYER)
     MANAGE_USERS = ("manage people", Role.ADMIN)
+    CONFIGURE_PANEL = ("give Bakery itself a domain and a certificate, keep DNS providers", Role.ADMIN)
     UPDATE_BAKERY = ("update Bakery itself", Role.ADMIN)
     ADMINISTER = ("use Django's admin, the doctor, encryption keys", Role.ADMIN)
 

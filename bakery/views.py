@@ -9,8 +9,9 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from analytics.host import host_figures
-from bakery.models import Task, TaskKind
-from bakery.pages import Context, render_page
+from bakery.feed import with_alarms
+from bakery.models import BESIDE_THE_ENGINE, Alarm, Task
+from bakery.pages import Context, Parts, open_alarms, render_page
 from bakery.permissions import access_task, requires
 from bakery.progress import phases_of, progress_of
 from bakery.roles import Action
@@ -40,12 +41,20 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         return {"recent": Task.objects.visible_to(request.user).for_feed()[:8]}
 
     parts = {
+        "alarms": ("includes/_alarms.html", lambda: open_alarms(request)),
         "host": ("includes/_host.html", lambda: {"host": host_figures(settings.BAKERY.data_dir)}),
         "running": ("includes/_running.html", running),
         "deployments": ("deployments/_table.html", deployments),
         "recent": ("includes/_recent.html", recent),
     }
     return render_page(request, "dashboard.html", {"section": "dashboard"}, parts)
+
+
+@requires(Action.VIEW)
+@require_safe
+def alarms(request: HttpRequest, pk: int | None = None) -> HttpResponse:
+    """The alarms that are open, all or one deployment's: a part of pages."""
+    return render(request, "includes/_alarms.html", open_alarms(request, pk))
 
 
 @requires(Action.VIEW)
@@ -71,13 +80,17 @@ def activity(request: HttpRequest) -> HttpResponse:
     context = {
         "section": "activity",
         "filters": filters,
-        "tasks": rows[:FEED_PAGE],
+        "rows": with_alarms(rows[:FEED_PAGE], Alarm.objects.visible_to(request.user), filters, is_last_page=not older),
         "older": urlencode(older) if older else "",
         "is_first": "before" not in query,
         "newest": urlencode(newest),
         "filtered": bool(newest),
     }
-    return render_page(request, "activity/feed.html", context, {"feed": "activity/_feed.html"})
+    parts: Parts = {
+        "feed": "activity/_feed.html",
+        "alarms": ("includes/_alarms.html", lambda: open_alarms(request)),
+    }
+    return render_page(request, "activity/feed.html", context, parts)
 
 
 @requires(Action.VIEW)
@@ -92,7 +105,8 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "progress": progress_of(found),
         "build_log": next((stream for stream in streams if stream.kind == StreamKind.BUILD), None),
     }
-    if found.kind == TaskKind.UPDATE:
+    if found.kind in BESIDE_THE_ENGINE:  # these have a log of their own
+        context["has_log"] = True
         context["stream"] = LogStream.objects.visible_to(request.user).filter(task=found).first()
     parts = {"task": "activity/_task.html", "log": "activity/_log.html"}
     return render_page(request, "activity/task.html", context, parts)

@@ -103,6 +103,21 @@ def display(name: str) -> str:
     return ".".join(_u_label(label) for label in name.split("."))
 
 
+def a_labels(typed: str) -> str:
+    """A part of a name, as somebody searches for it, in the form in which names are stored.
+
+    >>> a_labels("Bücher.exam"), a_labels("☃")
+    ('xn--bcher-kva.exam', '☃')
+    """
+    import idna
+
+    try:
+        mapped = idna.uts46_remap(typed).strip(".")
+        return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in mapped.split("."))
+    except (idna.IDNAError, UnicodeError, IndexError):
+        return typed
+
+
 @cache
 def suffixes() -> PublicSuffixList:
     """The public suffix list (https://publicsuffix.org), as the package brings it. It takes 0.15 s: only when asked."""

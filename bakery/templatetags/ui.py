@@ -90,6 +90,47 @@ def ago_in_words(passed: timedelta) -> str:
     return f"{seconds} s ago"
 
 
+@register.filter
+def ahead(moment: datetime | None) -> SafeString | str:
+    """“in 4 min”, kept up to date in the browser by times.js; the full time is the tooltip."""
+    if moment is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-ahead>{}</time>',
+        moment.isoformat(timespec="seconds"),
+        moment.strftime("%-d %B %Y, %H:%M:%S"),
+        ahead_in_words(moment - timezone.now()),
+    )
+
+
+def ahead_in_words(left: timedelta) -> str:
+    seconds = int(left.total_seconds())
+    if seconds < 1:
+        return "in a moment"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"in {seconds // size} {unit}"
+    return f"in {seconds} s"
+
+
+@register.simple_tag
+def place_url(place: Any, name: str, *ids: int) -> str:
+    """The address of a page or button about a place's names: ``domains.views.place``."""
+    return str(place.url(name, *ids))
+
+
+@register.simple_tag
+def said(state: Any) -> SafeString:
+    """A ``domains.presentation.Said`` as a badge; its detail is the tooltip."""
+    return format_html(
+        '<span class="badge tone-{}"{}>{}{}</span>',
+        state.tone,
+        format_html(' title="{}"', state.detail) if state.detail else "",
+        icon(state.icon),
+        state.words,
+    )
+
+
 @register.simple_tag
 def took(begin: datetime | None, end: datetime | None) -> SafeString | str:
     """How long something took; for what is still running, a count that times.js carries on."""
@@ -139,6 +180,12 @@ def meter_tone(percent: float) -> str:
 def initials(user: Any) -> str:
     words = (user.name or user.email.split("@")[0]).replace(".", " ").replace("-", " ").split()
     return "".join(word[0] for word in words[:2]) or "?"
+
+
+@register.inclusion_tag("includes/copied.html")
+def copied(value: object, what: str, group: str, number: int) -> dict[str, Any]:
+    """A value with a button that copies it; ``group`` and ``number`` make its id."""
+    return {"value": value, "what": what, "id": f"{what.lower()}-{group}{number}"}
 
 
 @register.inclusion_tag("includes/field.html")

@@ -83,8 +83,8 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         from deployments.models.release import Release
 
         return (
-            self.select_related("current_release__slot", "current_release__created_by")
-            .defer("current_release__snapshot")
+            self.select_related("current_release__slot", "current_release__created_by", "certificate")
+            .defer("current_release__snapshot", "certificate__uploaded")
             .prefetch_related(
                 "domains", models.Prefetch("releases", Release.objects.telling(), to_attr="telling_releases")
             )

@@ -55,12 +55,16 @@ def status_of(deployment: Deployment) -> Status:
 
 
 def url_of(deployment: Deployment) -> str:
-    """Where the application answers."""
-    domains = list(deployment.domains.all())
-    if not domains:
+    """Where the application answers: its primary name, over HTTPS as soon as a certificate covers it."""
+    names = [domain for domain in deployment.domains.all() if not domain.is_wildcard]
+    if not names:
         return ""
-    port = settings.BAKERY.http_port
-    return f"http://{domains[0].hostname}" + ("" if port == 80 else f":{port}") + "/"
+    hostname = names[0].hostname  # the primary one is the first: see Domain.Meta
+    certificate = getattr(deployment, "certificate", None)
+    secure = bool(certificate and certificate.covers(hostname))
+    port = settings.BAKERY.https_port if secure else settings.BAKERY.http_port
+    usual = 443 if secure else 80
+    return f"http{'s' if secure else ''}://{hostname}" + ("" if port == usual else f":{port}") + "/"
 
 
 def _telling(deployment: Deployment) -> list[Release]:

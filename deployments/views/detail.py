@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from bakery.models import Task
-from bakery.pages import Context, render_page
+from bakery.pages import Context, open_alarms, render_page
 from bakery.permissions import access_deployment, access_release, requires
 from bakery.progress import progress_of
 from bakery.roles import Action
@@ -26,8 +26,9 @@ WORK = "deployments/_work.html"
 BUILDING = "deployments/_building.html"
 
 
-def page_of(request: HttpRequest, pk: int, tab: str) -> tuple[Deployment, Context]:
-    """The deployment and what its head shows on every tab."""
+def page_of(request: HttpRequest, pk: int, tab: str, address: str = "") -> tuple[Deployment, Context]:
+    """The deployment and what its head shows on every tab. ``address`` is the tab's name among the URLs, where that is
+    none of this app."""
     deployment = with_status([access_deployment(request, pk)])[0]
     unfinished = (
         Task.objects.visible_to(request.user)
@@ -39,15 +40,17 @@ def page_of(request: HttpRequest, pk: int, tab: str) -> tuple[Deployment, Contex
     work: list[dict[str, Any]] = [
         {"task": task, "progress": progress_of(task), "log": build_log_of(task.release)} for task in unfinished
     ]
+    here = reverse(address or f"deployments:{tab}", args=[pk]) if request.method == "POST" else request.get_full_path()
     context = {
         "section": "deployments",
         "tab": tab,
         "deployment": deployment,
         "current": deployment.current_release,
         # Where the refreshing parts are asked for: a form that came back with errors stands under a POST's address.
-        "live_url": reverse(f"deployments:{tab}", args=[pk]) if request.method == "POST" else request.get_full_path(),
+        "live_url": here,
         "work": work[::-1],  # the running one first, what waits behind it
         **_changed(deployment),
+        **open_alarms(request, pk),
     }
     return deployment, context
 

@@ -30,7 +30,9 @@ class CertificateQuerySet(models.QuerySet["Certificate"]):
         return self if user.is_authenticated and user.is_active else self.none()
 
     def for_list(self) -> CertificateQuerySet:
-        return self.select_related("deployment", "dns_provider").order_by("not_after", "pk")
+        """For pages: without what was uploaded, and without the providers' credentials."""
+        found = self.select_related("deployment", "dns_provider").defer("uploaded", "dns_provider__credentials")
+        return found.order_by("not_after", "pk")
 
 
 class Certificate(models.Model):
@@ -79,6 +81,11 @@ class Certificate(models.Model):
 
     def __str__(self) -> str:
         return self.store_name
+
+    def covers(self, hostname: str) -> bool:
+        """Whether what is installed is good for this name; a wildcard is good for one label (RFC 6125, 6.4.3)."""
+        parent = hostname.partition(".")[2]
+        return bool(self.fingerprint) and (hostname in self.names or f"*.{parent}" in self.names)
 
     @property
     def subject(self) -> str:

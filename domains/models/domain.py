@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
+from infrastructure.hostnames import a_labels
 from infrastructure.values import Hostname
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
+
+
+ATTENTION_BEFORE_EXPIRY = timedelta(days=21)  # Certbot renews at 30 days: by then it has failed for a week
+NO_ATTENTION = 3
 
 
 def validate_hostname(text: str) -> None:
@@ -36,7 +43,37 @@ class DomainQuerySet(models.QuerySet["Domain"]):
         return self if user.is_authenticated and user.is_active else self.none()
 
     def for_list(self) -> DomainQuerySet:
-        return self.select_related("deployment", "deployment__certificate").order_by("hostname")
+        found = self.select_related("deployment", "deployment__certificate").defer("deployment__certificate__uploaded")
+        return found.order_by("hostname")
+
+    def for_overview(self) -> DomainQuerySet:
+        """Of all deployments, those that need attention first, and what Bakery made itself last."""
+        soon = timezone.now() + ATTENTION_BEFORE_EXPIRY
+        expires = models.Q(generated=False, deployment__certificate__not_after__lt=soon)
+        attention = models.Case(
+            models.When(models.Q(served_problem__gt="") | expires, then=models.Value(0)),
+            models.When(generated=False, verdict__in=(Verdict.WRONG, Verdict.UNCLEAR), then=models.Value(1)),
+            models.When(generated=False, deployment__certificate__error_message__gt="", then=models.Value(2)),
+            default=models.Value(NO_ATTENTION),
+        )
+        return self.for_list().annotate(attention=attention).order_by("attention", "generated", "hostname")
+
+    def matching(self, query: str) -> DomainQuerySet:
+        """By a part of the name, as it is typed or as DNS has it, or of the deployment's name."""
+        found = models.Q(hostname__icontains=query) | models.Q(deployment__name__icontains=query)
+        if not query.isascii():
+            found |= models.Q(hostname__icontains=a_labels(query))
+        return self.filter(found)
+
+    def showing(self, what: str) -> DomainQuerySet:
+        """Of ``for_overview()``: one of the filters of the list of all names."""
+        own, has_certificate = models.Q(generated=False), models.Q(deployment__certificate__fingerprint__gt="")
+        return self.filter({
+            "attention": models.Q(attention__lt=NO_ATTENTION),
+            "wrong": own & ~models.Q(verdict=Verdict.RIGHT),
+            "https": own & has_certificate,
+            "plain": own & ~has_certificate,
+        }[what])  # fmt: skip
 
 
 class Domain(models.Model):

@@ -27,6 +27,8 @@ from bakery.routing import websocket_urlpatterns
 from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
 from deployments.services.settings import create_deployment
 from deployments.services.snapshot import Snapshot
+from domains.models import DnsProvider, Domain
+from infrastructure.secret import Secret
 from tests.integration.people import alice, bob, charlie
 from tests.integration.web_process import daphne
 
@@ -40,6 +42,8 @@ URLS = {
     "accounts:password": (VIEWER, VIEWER),
     "dashboard": (VIEWER, VIEWER),
     "sidebar": (VIEWER, VIEWER),
+    "alarms": (VIEWER, VIEWER),
+    "deployment-alarms": (VIEWER, VIEWER),
     "activity": (VIEWER, VIEWER),
     "task": (VIEWER, VIEWER),
     "update": (ADMIN, ADMIN),
@@ -66,6 +70,35 @@ URLS = {
     "deployments:start": (DEPLOYER, DEPLOYER),
     "deployments:delete": (DEPLOYER, DEPLOYER),
     "deployments:cancel": (DEPLOYER, DEPLOYER),
+    "domains:list": (VIEWER, VIEWER),
+    "domains:of": (VIEWER, VIEWER),
+    "domains:name": (VIEWER, DEPLOYER),
+    "domains:add": (DEPLOYER, DEPLOYER),
+    "domains:verify": (DEPLOYER, DEPLOYER),
+    "domains:primary": (DEPLOYER, DEPLOYER),
+    "domains:redirect": (DEPLOYER, DEPLOYER),
+    "domains:remove": (DEPLOYER, DEPLOYER),
+    "domains:issue": (DEPLOYER, DEPLOYER),
+    "domains:renew": (DEPLOYER, DEPLOYER),
+    "domains:issuing": (DEPLOYER, DEPLOYER),
+    "domains:upload": (DEPLOYER, DEPLOYER),
+    "domains:remove-certificate": (DEPLOYER, DEPLOYER),
+    "domains:panel-of": (ADMIN, ADMIN),
+    "domains:panel-name": (ADMIN, ADMIN),
+    "domains:panel-add": (ADMIN, ADMIN),
+    "domains:panel-verify": (ADMIN, ADMIN),
+    "domains:panel-primary": (ADMIN, ADMIN),
+    "domains:panel-redirect": (ADMIN, ADMIN),
+    "domains:panel-remove": (ADMIN, ADMIN),
+    "domains:panel-issue": (ADMIN, ADMIN),
+    "domains:panel-renew": (ADMIN, ADMIN),
+    "domains:panel-issuing": (ADMIN, ADMIN),
+    "domains:panel-upload": (ADMIN, ADMIN),
+    "domains:panel-remove-certificate": (ADMIN, ADMIN),
+    "domains:providers": (ADMIN, ADMIN),
+    "domains:provider-add": (ADMIN, ADMIN),
+    "domains:provider": (ADMIN, ADMIN),
+    "domains:provider-remove": (ADMIN, ADMIN),
     "logs:viewer": (VIEWER, VIEWER),
     "logs:lines": (VIEWER, VIEWER),
     "logs:search": (VIEWER, VIEWER),
@@ -87,6 +120,24 @@ URLS = {
     "api-tasks": (VIEWER, VIEWER),
     "api-task": (VIEWER, VIEWER),
     "api-cancel": (DEPLOYER, DEPLOYER),
+    "api-alarms": (VIEWER, VIEWER),
+    "api-domains": (VIEWER, VIEWER),
+    "api-deployment-domains": (VIEWER, DEPLOYER),
+    "api-domain": (VIEWER, DEPLOYER),
+    "api-domain-verify": (DEPLOYER, DEPLOYER),
+    "api-certificate": (VIEWER, DEPLOYER),
+    "api-certificate-issue": (DEPLOYER, DEPLOYER),
+    "api-certificate-renew": (DEPLOYER, DEPLOYER),
+    "api-certificate-upload": (DEPLOYER, DEPLOYER),
+    "api-panel-domains": (ADMIN, ADMIN),
+    "api-panel-domain": (ADMIN, ADMIN),
+    "api-panel-domain-verify": (ADMIN, ADMIN),
+    "api-panel-certificate": (ADMIN, ADMIN),
+    "api-panel-certificate-issue": (ADMIN, ADMIN),
+    "api-panel-certificate-renew": (ADMIN, ADMIN),
+    "api-panel-certificate-upload": (ADMIN, ADMIN),
+    "api-dns-providers": (ADMIN, ADMIN),
+    "api-dns-provider": (ADMIN, ADMIN),
     "api-update": (ADMIN, ADMIN),
     "api-update-look": (ADMIN, ADMIN),
     "api-unknown": (VIEWER, VIEWER),
@@ -141,6 +192,8 @@ class Things:
     release: Release
     stream: LogStream
     task: Task
+    panel_domain: Domain
+    provider: DnsProvider
 
     @classmethod
     def make(cls) -> Things:
@@ -151,17 +204,23 @@ class Things:
         Deployment.objects.filter(pk=shop.pk).update(next_release_number=2)
         stream = LogStream.objects.create(kind=StreamKind.PROCESS, deployment=shop, release=release)
         task = Task.objects.create(kind=TaskKind.DEPLOY, subject=shop.name, deployment=shop, release=release)
-        return cls(shop, release, stream, task)
+        panel = Domain.objects.create(hostname="panel.bakery-shop.com", primary=True)
+        provider = DnsProvider.objects.create(name="our zone", plugin="rfc2136", credentials=Secret("secret"))
+        return cls(shop, release, stream, task, panel, provider)
+
+    def _pk(self, name: str) -> int:
+        if name in ("task", "deployments:cancel", "api-task", "api-cancel"):
+            return self.task.pk
+        return self.provider.pk if "provider" in name else self.deployment.pk
 
     def path(self, route: str, name: str) -> str:
         """The route with the ids of these things in it."""
         values = {
-            "pk": self.task.pk
-            if name in ("task", "deployments:cancel", "api-task", "api-cancel")
-            else self.deployment.pk,
+            "pk": self._pk(name),
             "release_pk": self.release.pk,
             "variable_pk": self.deployment.env_vars.get().pk,
             "stream_id": self.stream.pk,
+            "domain_pk": (self.panel_domain if "panel" in name else self.deployment.domains.get()).pk,
             "name": "Dockerfile",
             "rest": "nowhere",
             "id": 1,

@@ -1,4 +1,5 @@
 import { startDialogs } from "./confirm.js";
+import { startCopying } from "./copy.js";
 import { startLive } from "./live.js";
 import { startNavigation } from "./navigation.js";
 import { startTheme } from "./theme.js";
@@ -7,5 +8,6 @@ import { startTimes } from "./times.js";
 startTheme();
 startNavigation();
 startDialogs();
+startCopying();
 startTimes();
 startLive();

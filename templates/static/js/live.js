@@ -85,6 +85,21 @@ function keepUnchanged(event) {
   last.set(target.id, text);
 }
 
+// What somebody has unfolded, or folded, stays so in the part that takes the place of the old one.
+function keepFolds(event) {
+  const { target, shouldSwap } = event.detail;
+  if (!shouldSwap || !target?.dataset || !("live" in target.dataset)) return;
+  const folds = [...target.querySelectorAll("details[id]")].map((each) => [each.id, each.open]);
+  if (folds.length === 0) return;
+  const unfold = () => {
+    for (const [id, open] of folds) {
+      const each = document.getElementById(id);
+      if (each) each.open = open;
+    }
+  };
+  document.addEventListener("htmx:afterSwap", unfold, { once: true });
+}
+
 // data-every="5": what changes without an event (figures of the host) is asked for every 5 seconds.
 function isDue(part) {
   const every = Number(part.dataset.every) * 1000;
@@ -111,6 +126,7 @@ export function startLive() {
   if (!document.querySelector("[data-live]")) return;
   document.addEventListener("htmx:responseError", sayGone);
   document.addEventListener("htmx:beforeSwap", keepUnchanged);
+  document.addEventListener("htmx:beforeSwap", keepFolds);
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") refresh(all());
   });

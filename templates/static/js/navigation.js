@@ -1,4 +1,4 @@
-// Sidebar on narrow screens, menus, notices, copy buttons, the mark at the current deployment.
+// Sidebar on narrow screens, menus, notices, the mark at the current deployment.
 
 function toggleSidebar(open) {
   const sidebar = document.getElementById("sidebar");
@@ -18,20 +18,6 @@ export function markCurrent() {
   }
 }
 
-async function copy(button) {
-  const source = document.getElementById(button.dataset.copy);
-  const label = button.querySelector("[data-copy-label]") ?? button;
-  const before = label.textContent;
-  try {
-    await navigator.clipboard.writeText(source.value ?? source.textContent);
-    label.textContent = "Copied";
-  } catch {
-    getSelection().selectAllChildren(source); // no clipboard over plain HTTP: it is marked, ready for Ctrl-C
-    label.textContent = "Press Ctrl-C";
-  }
-  setTimeout(() => (label.textContent = before), 2000);
-}
-
 export function startNavigation() {
   markCurrent();
   const tabs = document.querySelector(".tabs");
@@ -46,8 +32,6 @@ export function startNavigation() {
       if (!menu.contains(target)) menu.open = false;
     }
     target.closest("[data-dismiss]")?.closest("[data-notice]").remove();
-    const copying = target.closest("[data-copy]");
-    if (copying) copy(copying);
   });
   document.addEventListener("change", (event) => {
     if ("submits" in event.target.dataset) event.target.form.requestSubmit();

@@ -8,6 +8,14 @@ function agoInWords(seconds) {
   return `${Math.floor(seconds)} s ago`;
 }
 
+function aheadInWords(seconds) {
+  if (seconds < 1) return "in a moment";
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (seconds >= size) return `in ${Math.floor(seconds / size)} ${unit}`;
+  }
+  return `in ${Math.floor(seconds)} s`;
+}
+
 function inWords(seconds) {
   if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1)} s`;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -22,9 +30,9 @@ const skew = server ? server - Date.now() : 0;
 
 function tick() {
   const now = Date.now() + skew;
-  for (const time of document.querySelectorAll("time[data-ago], time[data-since]")) {
+  for (const time of document.querySelectorAll("time[data-ago], time[data-since], time[data-ahead]")) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
-    const words = "ago" in time.dataset ? agoInWords(seconds) : inWords(seconds);
+    const words = "ago" in time.dataset ? agoInWords(seconds) : "ahead" in time.dataset ? aheadInWords(-seconds) : inWords(seconds);
     if (time.textContent !== words) time.textContent = words;
   }
 }
