@@ -36,7 +36,9 @@ def proof_for(certificate: Certificate, tool: Certbot) -> Proof:
     # Certbot's plugin knows the machine's own Nginx alone.
     if settings.BAKERY.certbot_authenticator == "nginx" and settings.BAKERY.web_server == "system":
         return NginxPlugin()
-    return Webroot(host.router().acme_root)
+    root = host.router().acme_root
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return Webroot(root)
 
 
 def no_provider() -> Refused:

@@ -18,6 +18,7 @@ from infrastructure.hostnames import display
 # After so many failures in a row: the wait. Let's Encrypt lets a name fail five times an hour, so Bakery stays at four.
 PAUSES = (dt.timedelta(minutes=2), dt.timedelta(minutes=10), dt.timedelta(minutes=20), dt.timedelta(minutes=40))
 LONGEST_PAUSE = dt.timedelta(days=1)
+ALARMING = 3  # failures in a row of a first certificate; somebody is still looking at the first ones
 SHORT_PAUSE = dt.timedelta(minutes=5)  # after what does not count at the authority
 
 
@@ -72,15 +73,22 @@ def failed(certificate: Certificate, problem: Problem) -> None:
     fields = ["failures", "error_id", "error_message", "error_hint", "tried_at", "retry_after"]
     certificate.save(update_fields=fields)
     if certificate.is_installed and certificate.source == Source.CERTBOT:
-        until_words = f"{certificate.not_after:%d %B %Y}" if certificate.not_after else "now"
+        said, left = "could not be renewed", _left(certificate)
+    else:
+        said, left = "could not be issued", ""
+    if certificate.is_installed or certificate.failures >= ALARMING:
         raise_alarm(
             failed_key(certificate),
             subject=certificate.subject,
-            message=f"Its certificate could not be renewed: {problem.message}",
-            hint=f"The one that is served is good until {until_words}. {problem.hint}".strip(),
+            message=f"Its certificate {said}: {problem.message}",
+            hint=f"{left}{problem.hint}",
             deployment=certificate.deployment,
         )
     announce("certificate", certificate.pk)
+
+
+def _left(certificate: Certificate) -> str:
+    return f"The one that is served is good until {certificate.not_after:%d %B %Y}. " if certificate.not_after else ""
 
 
 def pause_after(failures: int) -> dt.timedelta:

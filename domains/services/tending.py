@@ -4,7 +4,10 @@ removal of one that nobody uses. Run by beat every few seconds."""
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
 
 from django.utils import timezone
 
@@ -47,10 +50,21 @@ def forget_leftovers() -> list[str]:
     known |= {Certificate(deployment_id=task.deployment_id).store_name for task in _certificate_tasks()}
     tool = certbot()
     found = (set(host.router().certificates.names()) | tool.place.lineages()) - known
+    _forget_challenges(host.router().acme_root / ".well-known" / "acme-challenge")
     for name in sorted(found):
         logger.warning("The certificate %s belongs to nobody any more and is removed", name)
         forget_files(name, tool)
     return sorted(found)
+
+
+def _forget_challenges(folder: Path) -> None:
+    """Answers to challenges that a Certbot left which was killed. Nobody asks for one after a day."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > 86400:
+                path.unlink()
 
 
 def _tend_one(owner: int | None, row: Certificate | None, names: list[Domain]) -> Task | None:
