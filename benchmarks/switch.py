@@ -87,16 +87,16 @@ def throughput() -> dict[str, Speed] | None:
 
 def _wrk(wrk: str, host: str, url: str, master: Master) -> Speed:
     workers = accepting_workers(master.wait_until_running())
-    before = _cpu_seconds(workers)
+    before = cpu_seconds(workers)
     argv = [wrk, "-t2", "-c16", f"-d{WRK_SECONDS}s", "-H", f"Host: {host}", url]
     said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
     speed, requests = re.search(r"Requests/sec:\s+([0-9.]+)", said), re.search(r"(\d+) requests in", said)
     if speed is None or requests is None or "Non-2xx" in said:
         raise RuntimeError(f"wrk: {said}")
-    return Speed(float(speed[1]), (_cpu_seconds(workers) - before) * 1e6 / int(requests[1]))
+    return Speed(float(speed[1]), (cpu_seconds(workers) - before) * 1e6 / int(requests[1]))
 
 
-def _cpu_seconds(pids: set[int]) -> float:
+def cpu_seconds(pids: set[int]) -> float:
     """User and system time so far (proc(5), fields 14 and 15)."""
     ticks = 0
     for pid in pids:
