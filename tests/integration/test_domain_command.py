@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 from collections.abc import Iterator
@@ -122,18 +123,21 @@ def test_verify_prints_each_record_each_finding_and_what_to_change(shop: Deploym
     assert "Change: A www 203.0.113.9 → 127.0.0.1" in told
 
 
-def test_a_running_bakery_routes_a_name_and_looks_at_its_dns_by_itself(instance: Instance, dns: DnsServer) -> None:
-    def said(name: str) -> tuple[int, str]:
+def test_a_running_bakery_routes_a_name_and_notices_by_itself_when_its_dns_is_right(
+    instance: Instance, dns: DnsServer
+) -> None:
+    def said(name: str, password: str = "") -> tuple[int, str]:
         connection = http.client.HTTPConnection(HERE, instance.http_port, timeout=30)
+        basic = base64.b64encode(f"staff:{password}".encode()).decode()
         try:
-            connection.request("GET", "/", headers={"Host": name})
+            connection.request("GET", "/", headers={"Host": name, "Authorization": f"Basic {basic}"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:
             connection.close()
 
-    def verdict() -> dict[str, Any]:
-        found: dict[str, Any] = next(row for row in listed() if row["hostname"] == "named.example.com")
+    def verdict(name: str = "named.example.com") -> dict[str, Any]:
+        found: dict[str, Any] = next(row for row in listed() if row["hostname"] == name)
         return found
 
     def listed() -> list[dict[str, Any]]:
@@ -146,8 +150,20 @@ def test_a_running_bakery_routes_a_name_and_looks_at_its_dns_by_itself(instance:
         until(lambda: said("named.example.com")[0] == 503)  # the page of a deployment that never ran
         assert "named" in said("named.example.com")[1]
         until(lambda: verdict()["verdict"] == "wrong")
+        dns.set("named.example.com", "A", HERE)
+        instance.manage("domain", "verify", "named.example.com")
+        assert verdict()["verdict"] == "right"  # a token came through Nginx, past the deployment
+        dns.set("other.example.com", "A", HERE)
+        instance.manage("domain", "add", "named", "other.example.com")
+        until(lambda: verdict("other.example.com")["verdict"] == "right")  # the worker looks by itself
+        wanted = ("set", "named.example.com", "auth_user=staff", "--ask-password")
+        instance.manage("domain", *wanted, stdin="correct horse\n")
+        until(lambda: said("named.example.com")[0] == 401)
+        assert said("named.example.com", "correct horse")[0] == 503  # Nginx reads the hash as it was made
+        instance.manage("domain", "verify", "named.example.com")
+        assert verdict()["verdict"] == "right"
         instance.manage("domain", "remove", "named.example.com")
-        until(lambda: said("named.example.com")[0] != 503)
+        until(lambda: said("named.example.com", "correct horse")[0] not in (401, 503))
         assert "named.example.com" not in [row["hostname"] for row in listed()]
     finally:
         instance.manage("delete_deployment", "named", "--yes", "--no-wait", check=False)
