@@ -297,7 +297,7 @@ def test_a_worker_remembers_the_limit_that_the_authority_has_told(
         work()
         task.refresh_from_db()
         assert (task.state, task.error_id) == (TaskState.FAILED, "acme.rate-limited"), task.error_message
-        assert [step.phase for step in task.steps.filter(argv=None)] == ["check DNS", "issue"]
+        assert [step.phase for step in task.steps.filter(argv__isnull=True)] == ["check DNS", "issue"]
         installed.refresh_from_db()
         assert installed.retry_after is not None and installed.retry_after > timezone.now() + 0.9 * DAY
         assert host.router().certificates.current(installed.store_name) == before  # goes on being served
