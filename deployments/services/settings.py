@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 from django.conf import settings as django_settings
@@ -48,14 +49,25 @@ def create_deployment(
         except IntegrityError:  # somebody else took the name just now
             raise ValidationError({"name": "Deployment with this Name already exists."}) from None
         reserve_slots(deployment)
-        deployment.domains.create(
-            hostname=Hostname(f"{name}.{django_settings.BAKERY.apps_domain}"), generated=True, primary=True
-        )
+        _give_name(deployment)
         _set_persistent(deployment, persistent)
         if env:
             set_env(deployment, by=by, values=env)
     announce("deployment", deployment.pk)
     return deployment
+
+
+def _give_name(deployment: Deployment) -> None:
+    """The name under which it is reached from the first deploy on. Bakery's own pages may have one like it."""
+    hostname = Hostname(f"{deployment.name}.{django_settings.BAKERY.apps_domain}")
+    taken = ValidationError({"name": f"{hostname} leads somewhere else already. Choose another name."})
+    if hostname == urlsplit(django_settings.BAKERY.base_url).hostname:
+        raise taken
+    try:
+        with transaction.atomic():
+            deployment.domains.create(hostname=hostname, generated=True, primary=True)
+    except IntegrityError:
+        raise taken from None
 
 
 def update_deployment(

@@ -42,6 +42,15 @@ def allowed(caa: Caa, *, wildcard: bool) -> set[str] | None:
     return found - {""} if found is not None else None
 
 
+def _conditions(caa: Caa, ca: str) -> Iterable[str]:
+    """What stands behind the authority's name: the account, the ways in which names may be proven."""
+    for record in caa.records:
+        if match := VALUE.match(record.value):
+            issuer, _, rest = match[3].partition(";")
+            if issuer.strip().lower() == ca and rest.strip():
+                yield rest.strip()
+
+
 def findings(name: DomainName, caa: Caa, ca: str) -> Iterable[Finding]:
     if not ca:
         return
@@ -54,6 +63,9 @@ def findings(name: DomainName, caa: Caa, ca: str) -> Iterable[Finding]:
         who = f"only {', '.join(sorted(may))}" if may else "no certificate authority at all"
         message = f"CAA allows {who} (the record of {display(caa.at)}), so {ca} will issue no certificate."
         yield Finding("caa.forbids", "error", message, f"Add a CAA record that allows {ca}.")
+    for condition in _conditions(caa, ca):
+        message = f"CAA lets {ca} issue on a condition (RFC 8657): {condition}."
+        yield Finding("caa.conditions", "warning", message, "Look whether the account and the way of proof fit it.")
 
 
 def changes(name: DomainName, caa: Caa, ca: str) -> tuple[Change, ...]:

@@ -39,8 +39,9 @@ import dns.rrset
 VIEWS = ("recursive", "authoritative")
 LONGEST_CHAIN = 16
 # What a name can do instead of answering. "truncate": UDP says that it did not fit; TCP answers. "lame": the zone's
-# own server knows nothing of the zone.
-FAULTS = ("nxdomain", "servfail", "refused", "silent", "truncate", "lame", "")
+# own server knows nothing of the zone. "bogus": a resolver that finds a wrong DNSSEC signature says SERVFAIL,
+# unless it is asked not to check.
+FAULTS = ("nxdomain", "servfail", "refused", "silent", "truncate", "lame", "bogus", "")
 
 
 class DnsServer:
@@ -137,6 +138,9 @@ class DnsServer:
                 return None
             if fault == "truncate" and over_udp:
                 response.flags |= dns.flags.TC
+                return response.to_wire()
+            if fault == "bogus" and view == "recursive" and not query.flags & dns.flags.CD:
+                response.set_rcode(dns.rcode.SERVFAIL)
                 return response.to_wire()
             if fault in ("servfail", "refused", "lame"):
                 response.set_rcode(dns.rcode.REFUSED if fault == "lame" else dns.rcode.from_text(fault))

@@ -128,6 +128,7 @@ def test_aliases_are_followed_into_other_zones_and_wildcards_looked_up_below(
         ("refused", Verdict.UNCLEAR, "None of the DNS servers answers"),
         ("silent", Verdict.UNCLEAR, "None of the DNS servers answers"),
         ("truncate", Verdict.RIGHT, ""),
+        ("bogus", Verdict.UNCLEAR, "The DNSSEC signature of example.com is not valid"),
     ],
 )
 def test_servers_that_fail_are_told_apart(

@@ -13,6 +13,7 @@ from django.db import connection
 from bakery.models import Task, TaskKind
 from deployments.models import Deployment
 from deployments.services import requests
+from deployments.services.settings import create_deployment
 from domains.models import Domain
 from domains.services import names
 from domains.services.names import add_domain, change_domain, make_primary, remove_domain
@@ -93,6 +94,16 @@ def test_the_panel_gets_one_primary_name_and_never_an_applications(shop: Deploym
     remove_domain(first, by=None)
     second.refresh_from_db()
     assert second.primary
+
+
+def test_a_deployment_cannot_be_called_so_that_it_would_have_the_panels_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    bakery = replace(settings.BAKERY, base_url="https://ops.apps.example.com", apps_domain="apps.example.com")
+    monkeypatch.setattr(settings, "BAKERY", bakery)
+    add_domain(None, "control.apps.example.com", by=None)
+    for name in ("ops", "control"):
+        with pytest.raises(ValidationError, match="leads somewhere else"):
+            create_deployment(by=None, name=name, repository=REPOSITORY)
+    assert not Deployment.objects.exists()
 
 
 def test_a_deployment_that_is_being_deleted_gets_no_name(shop: Deployment) -> None:
