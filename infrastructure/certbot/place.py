@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infrastructure.files import make_directory
+from infrastructure.files import make_directory, write_atomically
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Place:
     def hook(self) -> Path:
         """What Certbot runs after each renewal. A copy, so that it outlives every checkout of Bakery's."""
         return self.root / "install_renewed.py"
+
+    @property
+    def environment(self) -> Path:
+        """The machine's way out (a proxy, an authority), as the timer's unit reads it: systemd.exec(5)."""
+        return self.root / "environment"
 
     @property
     def lock(self) -> Path:
@@ -57,6 +63,11 @@ class Place:
         for folder in (self.root, self.config, self.work, self.root / "logs", self.root / "credentials"):
             make_directory(folder, 0o700)
 
+    def put_environment(self, variables: Mapping[str, str]) -> None:
+        """What a renewal needs that nobody of Bakery's starts."""
+        lines = [f"{name}={_quoted(value)}\n" for name, value in sorted(variables.items()) if value.isprintable()]
+        write_atomically(self.environment, "".join(lines), 0o600)
+
     def put_hook(self) -> None:
         """Bring the copy to what this version of Bakery has."""
         source = Path(__file__).with_name("install_renewed.py").read_bytes()
@@ -66,3 +77,8 @@ class Place:
         beside.write_bytes(source)
         beside.chmod(0o700)
         beside.replace(self.hook)
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

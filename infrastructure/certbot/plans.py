@@ -144,8 +144,10 @@ class Plans:
         return shlex.join(words)
 
     def environment(self, variables: dict[str, str] | None = None) -> dict[str, str]:
-        passed = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-        return {"PYTHONUNBUFFERED": "1", "HOME": str(self.place.work), **passed, **(variables or {})}
+        return {"PYTHONUNBUFFERED": "1", "HOME": str(self.place.work), **self.passed_on(), **(variables or {})}
+
+    def passed_on(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
 
     def _beginning(self, verb: str, lineage: str) -> list[str]:
         place = self.place
