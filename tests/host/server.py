@@ -77,7 +77,8 @@ class Server(Machine):
         mounts = ["-v", "/var/lib/docker", "-v", f"{self.repository.bare}:{REPOSITORY}:ro"]
         if self.downloads:
             mounts += ["-v", f"{self.downloads}:/var/cache/downloads"]
-        return [*mounts, "--hostname", "server"]
+        # The test's own machine, where its ACME server is.
+        return [*mounts, "--hostname", "server", "--add-host", "acme.test:host-gateway"]
 
     def start(self) -> None:
         super().start()
@@ -94,6 +95,11 @@ class Server(Machine):
     def address(self) -> str:
         """Its own, as the test's machine reaches it."""
         return docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", self.name).strip()
+
+    @property
+    def gateway(self) -> str:
+        """The test's machine, as the server reaches it."""
+        return docker("inspect", "-f", "{{.NetworkSettings.Gateway}}", self.name).strip()
 
     def request(
         self,

@@ -32,11 +32,13 @@ def needs(*programs: str) -> None:
 @dataclass
 class Pebble:
     """``http_port``: where it fetches its challenges. ``dns``: "host:port" of the server that it asks; else one of its
-    own starts, which says 127.0.0.1 for every name until it is told otherwise."""
+    own starts, which says 127.0.0.1 for every name until it is told otherwise. ``address``: where it listens; another
+    host knows it as ``acme.test`` then."""
 
     root: Path
     http_port: int
     port: int = field(default_factory=free_port)
+    address: str = "127.0.0.1"
     dns: str = ""
     ocsp: str = ""  # the responder that its certificates name
     management: int = field(default_factory=free_port)
@@ -61,7 +63,7 @@ class Pebble:
             self._run("pebble-challtestsrv", *own_dns, *off)
             until(lambda: _answers(f"http://127.0.0.1:{self.dns_management}/"))
         settings = {
-            "listenAddress": f"127.0.0.1:{self.port}",
+            "listenAddress": f"{self.address}:{self.port}",
             "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": str(self.root / "listener.pem"),
             "privateKey": str(self.root / "listener.key"),
