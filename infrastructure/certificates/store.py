@@ -28,6 +28,10 @@ class CertificateStore:
         self.root = root
         self.group = group
 
+    def prepare(self) -> None:
+        """So that there is a directory which Bakery's units can hide from its web process."""
+        self._make(self.root)
+
     def install(self, name: str, pair: Pair) -> str:
         """Have Nginx serve this pair from its next handshake on; returns the fingerprint. May be repeated. When the
         disk is full, what was there goes on being served."""

@@ -130,6 +130,7 @@ class NginxRouter:
         if workers:
             os.chown(prefix.run, 0, workers.pw_gid)
         make_directory(prefix.acme)
+        self.certificates.prepare()
         make_directory(prefix.written, 0o700)
         begin(self.access_log, workers.pw_uid if workers else os.geteuid(), self.logs_dir.stat().st_gid)
         for name, page in pages.of_no_site().items():

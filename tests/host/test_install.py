@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import requests
 
-from infrastructure.systemd.bakery_units import SERVICES
+from infrastructure.systemd.bakery_units import RENEWAL_TIMER, SERVICES
 from tests.host.server import EMAIL, REPOSITORY, Server
 from tests.integration.waiting import until
 
-ACTIVE = ("bakery.target", *SERVICES, "nginx.service", "redis-server@bakery.service", "docker.service")
+ACTIVE = ("bakery.target", *SERVICES, RENEWAL_TIMER, "nginx.service", "redis-server@bakery.service", "docker.service")
 SECRETS = ("DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "ENCRYPTION_KEY")
 SITE = "server { listen 80; server_name shop.example; location / { return 200 'shop'; } }\n"
 PLACES = "/etc /opt /srv /usr /var/lib /var/log"
@@ -68,7 +68,9 @@ def test_what_is_printed_at_the_end_signs_in(installed: Server) -> None:
 def test_everything_runs_and_nothing_but_nginx_listens_to_the_world(installed: Server) -> None:
     assert [unit for unit in ACTIVE if not installed.is_active(unit)] == []
     addresses = [line.split()[3] for line in installed.says("ss", "-Hltn").splitlines()]
-    assert {address for address in addresses if not address.startswith(("127.", "[::1]"))} == {"0.0.0.0:80", "[::]:80"}
+    assert {address for address in addresses if not address.startswith(("127.", "[::1]"))} == {
+        f"{host}:{port}" for host in ("0.0.0.0", "[::]") for port in (80, 443)
+    }
     assert installed.says("stat", "-c", "%U:%G %a", "/opt/bakery/.env") == "root:bakery 640"
     assert installed.bakery("doctor", "--jobs").output.count("was done in") == 2
 
@@ -83,7 +85,7 @@ def test_a_second_run_mends_what_is_broken_and_keeps_secrets_and_data(installed:
     lost = ["/etc/systemd/system/bakery.service", "/etc/redis/redis-bakery.conf", "/etc/nginx/conf.d/bakery.conf"]
     installed.do("rm", "-r", *lost, "/usr/local/bin/bakery", f"{release}/manage.py", f"{release}/.venv/bin/python3")
     installed.do("runuser", "-u", "postgres", "--", "psql", "-c", "ALTER ROLE bakery PASSWORD 'another'")
-    installed.install()
+    installed.install("--domain", "panel.example.com")
     assert [path for path in lost if not installed.exists(path)] == []
     assert [unit for unit in ACTIVE if not installed.is_active(unit)] == []
     assert secrets(installed) == before
@@ -92,6 +94,11 @@ def test_a_second_run_mends_what_is_broken_and_keeps_secrets_and_data(installed:
     assert installed.says("stat", "-c", "%a", "/opt/bakery/.env") == "640"
     assert "bob@bakery.localhost" in installed.bakery("list_users").output
     assert installed.signed_in()
+    # The domain waits for its DNS; by the machine's address the panel answers all the while.
+    assert "panel.example.com" in installed.bakery("domain", "list", "--panel").output
+    until(lambda: installed.answers("/auth/login", host="panel.example.com")[0] == 200)
+    assert f"BAKERY_BASE_URL=http://{installed.address}\n" in kept
+    installed.bakery("domain", "remove", "panel.example.com")
 
 
 def test_without_its_key_the_data_are_not_made_unreadable(installed: Server) -> None:

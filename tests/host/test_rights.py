@@ -92,6 +92,23 @@ def test_it_reads_its_environment_and_no_other_secret(unit: Unit) -> None:
         assert not unit.does("ls" if path == "/root" else "cat", path), path
 
 
+def test_it_reads_no_key_of_a_certificate(installed: Server, unit: Unit) -> None:
+    store, lineage = "/var/lib/bakery/nginx/certificates/panel", "/var/lib/bakery/letsencrypt/config/archive/panel"
+    group = installed.says("stat", "-c", "%G", "/var/lib/bakery/nginx/run")
+    kept = [path for path in (store, lineage) if installed.exists(path)]
+    try:
+        for folder, mode in ((store, "640"), (lineage, "600")):
+            installed.put(f"{folder}/test.pem", "a key", mode)
+            installed.do("chgrp", group, f"{folder}/test.pem")
+            assert not unit.does("cat", f"{folder}/test.pem")
+            assert not unit.does("ls", folder)
+        nginx = ("setpriv", f"--reuid={group}", f"--regid={group}", "--clear-groups", "--")
+        assert installed.run(*nginx, "cat", f"{store}/test.pem").ok
+        assert not installed.run(*nginx, "cat", f"{lineage}/test.pem").ok
+    finally:
+        installed.do("rm", "-rf", *(path for path in (store, lineage) if path not in kept), f"{store}/test.pem")
+
+
 @pytest.mark.parametrize("socket", ["/run/docker.sock", "/run/systemd/private"])
 def test_web_and_beat_reach_neither_docker_nor_the_manager_of_units(installed: Server, socket: str) -> None:
     for name in ("bakery", "bakery-beat"):
