@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from infrastructure.systemd.bakery_units import RENEWAL, RENEWAL_TIMER
 from tests.host.machine import Outcome
 from tests.host.server import Server
 from tests.integration.apps import healthy
@@ -126,6 +127,15 @@ def task(server: Server) -> dict[str, Any]:
 def ended_task(server: Server) -> dict[str, Any]:
     until(lambda: task(server)["state"] not in ("queued", "running"), 60)
     return task(server)
+
+
+def as_before_certificates(server: Server) -> None:
+    """A server that was installed by a version which had none."""
+    server.do("systemctl", "disable", "--now", RENEWAL_TIMER)
+    server.do("sed", "-i", f"s/ {RENEWAL_TIMER}//", "/etc/systemd/system/bakery.target")
+    server.do("rm", *(f"/etc/systemd/system/{name}" for name in (RENEWAL, RENEWAL_TIMER)))
+    server.do("rm", "-rf", "/var/lib/bakery/letsencrypt", "/var/lib/bakery/nginx/acme")
+    server.do("systemctl", "daemon-reload")
 
 
 def state(server: Server) -> dict[str, Any]:
@@ -307,9 +317,12 @@ def test_after_all_of_that_an_update_succeeds_and_an_older_version_is_refused(
 ) -> None:
     old = installed(server)
     newest = newer(server, {"NEWS.md": "Good news\n"}, "Good news")
+    as_before_certificates(server)
     done = update(server)
     assert done.ok, done.output
     assert running(server) == newest
+    assert server.is_active(RENEWAL_TIMER)
+    assert server.says("stat", "-c", "%a", "/var/lib/bakery/letsencrypt", "/var/lib/bakery/nginx/acme") == "700\n755"
     assert len(server.says("ls", "/opt/bakery/releases").split()) <= 3
 
     back = update(server, "--ref", old)
