@@ -14,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from accounts.models import User
+from bakery import addresses
 from bakery.panel import certificates
 from bakery.panel.contents import About, in_words, pack
 from bakery.panel.host_settings import moving_settings
@@ -60,7 +61,7 @@ def about_this_panel(*, with_logs: bool) -> About:
     directories = PersistentDirectory.objects.select_related("deployment").order_by("deployment__name", "path")
     return About(
         created_at=timezone.now().isoformat(timespec="seconds"),
-        base_url=bakery.base_url,
+        base_url=addresses.base_url(),
         apps_domain=bakery.apps_domain,
         version=current().sha,
         schema=sorted(".".join(name) for name in MigrationRecorder(connection).applied_migrations()),

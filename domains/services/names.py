@@ -5,6 +5,7 @@ What changes here is asked of the web server at once; a name is saved whatever i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -44,6 +45,8 @@ def add_domain(deployment: Deployment | None, text: str, *, by: User | None, red
             )
         primary = next((domain for domain in siblings if domain.primary), None)
         if redirects:
+            if deployment is None:
+                _refuse_for_the_panel({"redirects": True})
             _refuse_redirect(name, primary)
         domain = Domain(
             deployment=deployment,
@@ -111,6 +114,8 @@ def change_domain(domain: Domain, *, by: User | None, **settings: Any) -> Domain
         if fresh is None:
             raise _gone(domain)
         changes = parsed_settings(fresh, settings)
+        if fresh.deployment_id is None:
+            _refuse_for_the_panel(changes)
         if changes.get("redirects"):
             _refuse_redirect(DomainName(fresh.hostname) if not fresh.generated else None, _primary_of(siblings, fresh))
         for field, value in changes.items():
@@ -179,6 +184,16 @@ def _refuse_redirect(name: DomainName | None, primary: Domain | None) -> None:
             "domain.redirects-nowhere",
             f"{name.display} would lead visitors to {primary.hostname}, which only this machine can reach.",
             "Make a name of your own primary first.",
+        )
+
+
+def _refuse_for_the_panel(changes: Mapping[str, Any]) -> None:
+    """What is set for an application's names is not written for the panel's: it would only seem to be in force."""
+    if any(changes.values()):
+        raise Refused(
+            "domain.of-the-panel",
+            "Bakery's own pages are served at each of their names, and have their own sign-in: nothing is set for one.",
+            "Remove a name that is not wanted.",
         )
 
 

@@ -117,6 +117,7 @@ class Pebble:
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "PEBBLE_VA_NOSLEEP": "1",
             "PEBBLE_AUTHZREUSE": "0",  # each order is proven
+            "PEBBLE_WFE_NONCEREJECT": "0",  # Certbot tries once more, and of 20 requests every 400th fails twice
         }
         self.processes.append(subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 

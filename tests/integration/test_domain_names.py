@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -81,6 +82,15 @@ def test_names_of_bakerys_own_are_never_an_applications(shop: Deployment, monkey
         add_domain(shop, "*.example.com", by=None)
     monkeypatch.setattr(settings, "BAKERY", replace(bakery, web_server="system"))
     add_domain(shop, "*.example.com", by=None)
+
+
+@pytest.mark.parametrize("settings", [{"hsts_seconds": 300}, {"maintenance": True}, {"redirects": True}])
+def test_nothing_is_set_for_the_panels_name_that_would_only_seem_to_be_in_force(settings: dict[str, Any]) -> None:
+    add_domain(None, "panel.example.com", by=None)
+    other = add_domain(None, "bakery.example.com", by=None)
+    with pytest.raises(Refused, match="nothing is set for one"):
+        change_domain(other, by=None, **settings)
+    change_domain(other, by=None, **dict.fromkeys(settings, 0))
 
 
 def test_the_panel_gets_one_primary_name_and_never_an_applications(shop: Deployment) -> None:

@@ -144,7 +144,7 @@ def test_a_name_comes_to_https_by_itself_and_leaves_nothing_behind(world: World,
     shop = Driven(world.instance, "shop", AppRepository(tmp_path / "shop", healthy("1"))).create()
     assert shop.deploy()["state"] == "succeeded", shop.build_log()
     store = f"deployment-{shop.id}"
-    world.dns.set(SHOP, ELSEWHERE)
+    world.dns.set(SHOP, ELSEWHERE, ttl=1)
     world.dns.set(WWW, HERE)
 
     # Wrong DNS is explained, and nothing is issued with it.
@@ -158,7 +158,10 @@ def test_a_name_comes_to_https_by_itself_and_leaves_nothing_behind(world: World,
     assert {"type": "A", "host": "@", "value": ELSEWHERE, "to": HERE}.items() <= wrong["report"]["changes"][0].items()
     assert world.over_http(SHOP).json() == {"version": "1"}  # it serves what arrives all the same
 
-    # Put right, it is noticed; the certificate is issued, and served with its chain.
+    # Put right, it is noticed when the resolvers' memory runs out; the certificate is issued, and served with its chain.
+    world.dns.zone.set(SHOP, "A", HERE, view="authoritative")
+    waiting = world.manage("domain", "verify", SHOP)
+    assert (waiting["verdict"], bool(waiting["report"]["wait"])) != ("right", False)
     world.dns.set(SHOP, HERE)
     until(lambda: world.served(SHOP) != "" and world.served(WWW) != "", PATIENCE)
     assert world.over_https(SHOP)[:2] == (200, '{"version":"1"}')
