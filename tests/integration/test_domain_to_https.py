@@ -158,7 +158,7 @@ def test_a_name_comes_to_https_by_itself_and_leaves_nothing_behind(world: World,
     assert {"type": "A", "host": "@", "value": ELSEWHERE, "to": HERE}.items() <= wrong["report"]["changes"][0].items()
     assert world.over_http(SHOP).json() == {"version": "1"}  # it serves what arrives all the same
 
-    # Put right, it is noticed when the resolvers' memory runs out; the certificate is issued, and served with its chain.
+    # Put right, it is noticed when the resolvers' memory runs out; a certificate is issued, and served with its chain.
     world.dns.zone.set(SHOP, "A", HERE, view="authoritative")
     waiting = world.manage("domain", "verify", SHOP)
     assert (waiting["verdict"], bool(waiting["report"]["wait"])) != ("right", False)
