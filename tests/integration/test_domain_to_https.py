@@ -198,7 +198,7 @@ def test_bakerys_own_pages_come_to_https_beside_the_way_that_always_works(world:
     until(lambda: world.served(PANEL) != "", PATIENCE)
     to_https = world.over_http(PANEL, "/activity?state=failed")
     assert (to_https.status_code, to_https.headers["Location"]) == (301, world.address(PANEL, "/activity?state=failed"))
-    assert world.refuse("domain", "add", "shop", PANEL)["id"] == "domain.taken"
+    assert world.refuse("domain", "add", "shop", PANEL)["id"] == "domain.of-bakery"
 
     cookies = sign_in(world)
     assert cookies
