@@ -72,9 +72,8 @@ class World:
         return {line.split()[0] for line in lines if line.endswith("worker process")}
 
     def left_of(self, store_name: str, *names: str) -> str:
-        named = self.server.says(
-            "find", f"{DATA}/letsencrypt", f"{DATA}/nginx", "-name", f"{store_name}*", "-not", "-path", "*/run/*"
-        )
+        places = (f"{DATA}/letsencrypt", f"{DATA}/nginx/certificates")
+        named = self.server.says("find", *places, "-name", f"{store_name}*")
         sites = self.server.says("grep", "-rlwF", *(f"-e{name}" for name in names), f"{DATA}/nginx/sites")
         return f"{named} {sites}".strip()
 

@@ -99,7 +99,11 @@ class World:
     def left_of(self, store_name: str, *names: str) -> list[str]:
         """Rows, files and directories that speak of a certificate or of names."""
         data = self.instance.data_dir
-        found = [str(path) for root in ("letsencrypt", "nginx") for path in (data / root).rglob(f"{store_name}*")]
+        found = [
+            str(path)
+            for root in ("letsencrypt", "nginx/certificates")
+            for path in (data / root).rglob(f"{store_name}*")
+        ]
         sites = subprocess.run(
             ["grep", "-rlwF", *(f"-e{name}" for name in names), str(data / "nginx" / "sites")],
             capture_output=True, text=True, check=False,
