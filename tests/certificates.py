@@ -38,6 +38,10 @@ class Issued:
         return pem(self.certificate, *self.chain)
 
     @property
+    def fingerprint(self) -> str:
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    @property
     def key_pem(self) -> bytes:
         return key_pem(self.key)
 

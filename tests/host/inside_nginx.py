@@ -32,14 +32,14 @@ class Inside:
     def remove_default_site(self) -> bool:
         return system.remove_default_site(data_dir=DATA)
 
-    def apply(self, hostnames: list[str]) -> None:
-        self.router.apply([self._route(hostnames)])
+    def apply(self, hostnames: list[str], https: bool = False) -> None:
+        self.router.apply([self._route(hostnames, https)])
 
     def switch(self, slot: str, release: int) -> None:
         self.router.switch(1, slot, release)
 
-    def confirm(self, hostnames: list[str], release: int) -> bool:
-        return self.router.confirm(self._route(hostnames), release, "/")
+    def confirm(self, hostnames: list[str], release: int, https: bool = False) -> bool:
+        return self.router.confirm(self._route(hostnames, https), release, "/")
 
     def generation(self) -> int | None:
         return self.router.master.generation()
@@ -49,8 +49,10 @@ class Inside:
         return sorted(accepting_workers(pid)) if pid else []
 
     @staticmethod
-    def _route(hostnames: list[str]) -> Route:
-        return Route(1, "shop", tuple(Host(name) for name in hostnames), "127.0.0.1:9001", "127.0.0.1:9002")
+    def _route(hostnames: list[str], https: bool = False) -> Route:
+        hosts = tuple(Host(name, https=https) for name in hostnames)
+        certificate = "deployment-1" if https else ""
+        return Route(1, "shop", hosts, "127.0.0.1:9001", "127.0.0.1:9002", certificate=certificate)
 
 
 def main(request: str) -> None:

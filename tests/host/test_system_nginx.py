@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
 import re
 import shutil
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 
 from infrastructure.systemd.bakery_units import Place, units
+from tests.certificates import Authority
 from tests.host.docker_engine import DockerEngine
 from tests.host.machine import Machine, docker
 from tests.integration.waiting import until
@@ -82,6 +86,19 @@ class NginxMachine(Machine):
             return response.status, response.read().decode()
         except (OSError, http.client.HTTPException):
             return 0, ""
+
+    def certificate(self, name: str) -> str:
+        """The fingerprint of what a visitor is shown who asks for this name; "": the handshake is refused."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with (
+                socket.create_connection((self.address, 443), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname=name) as connection,
+            ):
+                return hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
+        except ssl.SSLError:
+            return ""
 
     def wait_for(self, host: str, text: str) -> None:
         until(lambda: self.answer(host)[1] == text, 60)
@@ -165,6 +182,35 @@ def test_a_second_time_changes_nothing(prepared: NginxMachine) -> None:
     before = prepared.everything(), prepared.have("workers"), prepared.have("generation")
     prepared.have("prepare", names=[PANEL])
     assert (prepared.everything(), prepared.have("workers"), prepared.have("generation")) == before
+
+
+def test_https_is_served_beside_another_site_that_has_the_port(prepared: NginxMachine) -> None:
+    authority, theirs = Authority(), "/etc/nginx/conf.d/legacy-tls.conf"
+    legacy, shop = authority.issue(LEGACY), authority.issue(SHOP)
+    prepared.put("/etc/nginx/legacy.pem", (legacy.chain_pem + legacy.key_pem).decode())
+    pair = "ssl_certificate /etc/nginx/legacy.pem; ssl_certificate_key /etc/nginx/legacy.pem;"
+    prepared.put(theirs, f"server {{ listen 443 ssl default_server; {pair} server_name {LEGACY}; return 200 legacy; }}")
+    folder = "/var/lib/bakery/nginx/certificates/deployment-1"
+    try:
+        prepared.do("systemctl", "reload", "nginx")
+        prepared.have("prepare", names=[PANEL])
+        prepared.do("mkdir", "-p", f"{folder}/first")
+        prepared.put(f"{folder}/first/chain.pem", shop.chain_pem.decode())
+        prepared.put(f"{folder}/first/key.pem", shop.key_pem.decode())
+        prepared.do("ln", "-sfn", "first", f"{folder}/current")
+        prepared.do("chgrp", "-R", "www-data", "/var/lib/bakery/nginx/certificates")
+        prepared.do("chmod", "-R", "g+rX,o=", "/var/lib/bakery/nginx/certificates")
+        prepared.have("apply", inside=AS_WORKER, hostnames=[SHOP], https=True)
+        shown = {name: prepared.certificate(name) for name in (SHOP, LEGACY, "unknown.example.com")}
+        assert shown == {SHOP: shop.fingerprint, LEGACY: legacy.fingerprint, "unknown.example.com": legacy.fingerprint}
+        assert prepared.certificate(PANEL) == "", "it has none, and is shown nobody else's"
+        assert prepared.have("confirm", hostnames=[SHOP], release=10, https=True)
+        assert prepared.answer(SHOP)[0] == 301
+        assert prepared.answer(LEGACY) == (200, "legacy")
+    finally:
+        prepared.do("rm", "-f", theirs, "/etc/nginx/legacy.pem")
+        prepared.have("apply", hostnames=[SHOP])
+    assert prepared.certificate("unknown.example.com") == "", "nobody else is left to answer"
 
 
 def test_after_an_update_of_bakery_its_part_is_brought_up_to_date_with_the_next_change(prepared: NginxMachine) -> None:
