@@ -106,6 +106,11 @@ class Machine:
         with self.router.applier.lock():
             self.router.applier.replace({path: f"{path.read_text()}# {self.tries}\n"})
 
+    def memory(self) -> float:
+        pid = self.router.master.pid() or 0
+        texts = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in (pid, *accepting_workers(pid))]
+        return sum(int(text.partition("\nPss:")[2].split()[0]) for text in texts) / 1024
+
     def handshakes(self) -> tuple[float, float]:
         """Per second, with four clients on the same cores; and Nginx's CPU time for each, in microseconds."""
         pid = self.router.master.pid()
@@ -143,6 +148,7 @@ def measure(size: int, rounds: int) -> tuple[dict[str, float], dict[str, tuple[f
                 "a name more: render, test, reload, in force": timed(machine.change, rounds),
                 "a new certificate, served": timed(lambda: machine.certificate(pairs.pop()), rounds),
             }
+            found["Nginx's memory, MiB (PSS of master and workers)"] = machine.memory()
             speeds = {"read at each handshake (Bakery)": machine.handshakes()}
             machine.read_at_reload()
             speeds["read at reload"] = machine.handshakes()

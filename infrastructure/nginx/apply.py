@@ -63,12 +63,14 @@ class Applier:
 
         A site's file that was changed by hand becomes again what Bakery wrote. The caller holds the lock.
         """
-        by_hand = edited(self.prefix)
         asked = {**sites, **(can_wait or {})}
-        sites = {**{path: text for path, text in by_hand.items() if path not in asked}, **sites}
-        changed = _differing(sites)
         wanted = generation_in(read_if_there(self.prefix.generation) or "")
-        in_force = not changed and self.master.generation() == wanted
+        by_hand: dict[Path, str] = {}
+        in_force = not (changed := _differing(sites)) and self.master.generation() == wanted
+        if not in_force:
+            by_hand = edited(self.prefix)
+            sites = {**{path: text for path, text in by_hand.items() if path not in asked}, **sites}
+            changed = _differing(sites)
         changed |= _differing(can_wait or {})
         if changed:
             self._test(changed)

@@ -4,6 +4,8 @@ back what it wrote: a broken edit of one site's file would otherwise keep every 
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,10 +19,23 @@ def edited(prefix: Prefix) -> dict[Path, str]:
     """Files that are not as Bakery wrote them (or are gone), with what it wrote."""
     found = {}
     for kept in sorted(prefix.written.glob("*.conf")):
-        text, site = kept.read_text(), prefix.sites / kept.name
+        site = prefix.sites / kept.name
+        if _stamp(site) == _stamp(kept):
+            continue
+        text = kept.read_text()
         if read_if_there(site) != text:
             found[site] = text
+        else:  # the next look needs to read neither
+            os.utime(kept, ns=(time.time_ns(), site.stat().st_mtime_ns))
     return found
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def kept_copies(prefix: Prefix, sites: Mapping[Path, str | None]) -> dict[Path, str | None]:
