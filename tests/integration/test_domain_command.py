@@ -123,6 +123,7 @@ def test_verify_prints_each_record_each_finding_and_what_to_change(shop: Deploym
     assert "Change: A www 203.0.113.9 → 127.0.0.1" in told
 
 
+@pytest.mark.slow
 def test_a_running_bakery_routes_a_name_and_notices_by_itself_when_its_dns_is_right(
     instance: Instance, dns: DnsServer
 ) -> None:
@@ -147,23 +148,23 @@ def test_a_running_bakery_routes_a_name_and_notices_by_itself_when_its_dns_is_ri
     instance.manage("create_deployment", "named", "--repo", repository)
     try:
         instance.manage("domain", "add", "named", "named.example.com")
-        until(lambda: said("named.example.com")[0] == 503)  # the page of a deployment that never ran
+        until(lambda: said("named.example.com")[0] == 503, 120)  # the page of a deployment that never ran
         assert "named" in said("named.example.com")[1]
-        until(lambda: verdict()["verdict"] == "wrong")
+        until(lambda: verdict()["verdict"] == "wrong", 120)
         dns.set("named.example.com", "A", HERE)
         instance.manage("domain", "verify", "named.example.com")
         assert verdict()["verdict"] == "right"  # a token came through Nginx, past the deployment
         dns.set("other.example.com", "A", HERE)
         instance.manage("domain", "add", "named", "other.example.com")
-        until(lambda: verdict("other.example.com")["verdict"] == "right")  # the worker looks by itself
+        until(lambda: verdict("other.example.com")["verdict"] == "right", 120)  # the worker looks by itself
         wanted = ("set", "named.example.com", "auth_user=staff", "--ask-password")
         instance.manage("domain", *wanted, stdin="correct horse\n")
-        until(lambda: said("named.example.com")[0] == 401)
+        until(lambda: said("named.example.com")[0] == 401, 120)
         assert said("named.example.com", "correct horse")[0] == 503  # Nginx reads the hash as it was made
         instance.manage("domain", "verify", "named.example.com")
         assert verdict()["verdict"] == "right"
         instance.manage("domain", "remove", "named.example.com")
-        until(lambda: said("named.example.com", "correct horse")[0] not in (401, 503))
+        until(lambda: said("named.example.com", "correct horse")[0] not in (401, 503), 120)
         assert "named.example.com" not in [row["hostname"] for row in listed()]
     finally:
         instance.manage("delete_deployment", "named", "--yes", "--no-wait", check=False)
