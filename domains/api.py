@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest
 from django.urls import path
 
-from bakery.api import body_of, endpoint, refuse_unknown, rows_wanted, text
+from bakery.api import body_of, endpoint, refuse_unknown, rows_wanted, text, text_list, text_map
 from bakery.permissions import access_deployment, access_domain, person_of, requires
 from bakery.roles import Action
 from deployments.models import Deployment
@@ -16,11 +17,9 @@ from deployments.shapes import task_shape
 from domains.certificate_shapes import certificate_shape
 from domains.models import Certificate, DnsProvider, Domain
 from domains.services import issuance, names, providers, verification
-from domains.services.name_settings import SETTINGS
 from domains.shapes import domain_detail, domain_shape, provider_shape
 
 Answer = dict[str, Any] | list[dict[str, Any]] | tuple[int, Any] | None
-CHANGEABLE = frozenset({*SETTINGS, "primary"})
 
 
 @requires(Action.VIEW)
@@ -172,7 +171,7 @@ def _name(request: HttpRequest, found: Domain) -> Answer:
         refuse_unknown(body, CHANGEABLE)
         if "primary" in body and not _flag(body, "primary"):
             raise ValidationError({"primary": "Make another name primary instead."})
-        settings = {name: value for name, value in body.items() if name != "primary"}
+        settings = {name: KINDS[name](body, name) for name in body if name != "primary"}
         if settings:
             names.change_domain(found, by=person_of(request), **settings)
         if "primary" in body:
@@ -222,12 +221,32 @@ def _existing(request: HttpRequest, deployment: Deployment | None) -> Certificat
     return found
 
 
+def _number(body: dict[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValidationError({name: "This is a whole number, or null."})
+    return value
+
+
 def _flag(body: dict[str, Any], name: str) -> bool:
     value = body.get(name, False)
     if not isinstance(value, bool):
         raise ValidationError({name: "This is true or false."})
     return value
 
+
+# What each setting of a name has to be before the service looks at it.
+KINDS: dict[str, Callable[[dict[str, Any], str], Any]] = {
+    "redirects": _flag,
+    "maintenance": _flag,
+    "hsts_seconds": _number,
+    "max_body_mb": _number,
+    "auth_user": text,
+    "auth_password": text,
+    "allowed_networks": text_list,
+    "headers": text_map,
+}
+CHANGEABLE = frozenset({*KINDS, "primary"})
 
 urlpatterns = [
     path("domains", domains, name="api-domains"),

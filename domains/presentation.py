@@ -13,6 +13,7 @@ from domains.models import Certificate, Domain, Verdict
 from domains.models.domain import ATTENTION_BEFORE_EXPIRY
 from domains.services.eligibility import is_public
 from domains.services.instructions import Instructions
+from domains.services.verification import is_local
 from infrastructure.hostnames import display
 
 
@@ -57,8 +58,13 @@ class Name:
         )
 
     @property
+    def is_local(self) -> bool:
+        """Whether it stays on this machine, so that there is no DNS to look at."""
+        return is_local(self.domain.hostname)
+
+    @property
     def needs_dns(self) -> bool:
-        return not self.domain.generated and self.domain.verdict != Verdict.RIGHT
+        return not self.is_local and self.domain.verdict != Verdict.RIGHT
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -87,8 +93,8 @@ VERDICTS = {
 
 
 def verdict_of(domain: Domain) -> Said:
-    if domain.generated:
-        return Said("grey", "check", "Made by Bakery", "It needs no DNS record of yours.")
+    if is_local(domain.hostname):
+        return Said("grey", "check", "On this machine", "Names that end in localhost need no DNS record.")
     verdict = Verdict(domain.verdict)
     tone, icon = VERDICTS[verdict]
     return Said(tone, icon, verdict.label)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ATTENTION_BEFORE_EXPIRY = timedelta(days=21)  # Certbot renews at 30 days: by then it has failed for a week
 NO_ATTENTION = 3
+LOCAL = models.Q(hostname__endswith=".localhost")  # has neither DNS nor certificates
 
 
 def validate_hostname(text: str) -> None:
@@ -49,11 +50,11 @@ class DomainQuerySet(models.QuerySet["Domain"]):
     def for_overview(self) -> DomainQuerySet:
         """Of all deployments, those that need attention first, and what Bakery made itself last."""
         soon = timezone.now() + ATTENTION_BEFORE_EXPIRY
-        expires = models.Q(generated=False, deployment__certificate__not_after__lt=soon)
+        expires = ~LOCAL & models.Q(deployment__certificate__not_after__lt=soon)
         attention = models.Case(
             models.When(models.Q(served_problem__gt="") | expires, then=models.Value(0)),
-            models.When(generated=False, verdict__in=(Verdict.WRONG, Verdict.UNCLEAR), then=models.Value(1)),
-            models.When(generated=False, deployment__certificate__error_message__gt="", then=models.Value(2)),
+            models.When(~LOCAL & models.Q(verdict__in=(Verdict.WRONG, Verdict.UNCLEAR)), then=models.Value(1)),
+            models.When(~LOCAL & models.Q(deployment__certificate__error_message__gt=""), then=models.Value(2)),
             default=models.Value(NO_ATTENTION),
         )
         return self.for_list().annotate(attention=attention).order_by("attention", "generated", "hostname")
@@ -67,7 +68,7 @@ class DomainQuerySet(models.QuerySet["Domain"]):
 
     def showing(self, what: str) -> DomainQuerySet:
         """Of ``for_overview()``: one of the filters of the list of all names."""
-        own, has_certificate = models.Q(generated=False), models.Q(deployment__certificate__fingerprint__gt="")
+        own, has_certificate = ~LOCAL, models.Q(deployment__certificate__fingerprint__gt="")
         return self.filter({
             "attention": models.Q(attention__lt=NO_ATTENTION),
             "wrong": own & ~models.Q(verdict=Verdict.RIGHT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -30,7 +31,8 @@ class Instructions:
     problem: str = ""  # why no record can be named
 
 
-def instructions_for(domain: Domain) -> Instructions:
+def instructions_for(domain: Domain, siblings: Iterable[Domain] | None = None) -> Instructions:
+    """``siblings``: all names of the same deployment, where somebody has them already."""
     bakery = settings.BAKERY
     name = DomainName(domain.hostname)
     addresses = [("A", bakery.public_ip), ("AAAA", bakery.public_ipv6)]
@@ -39,26 +41,27 @@ def instructions_for(domain: Domain) -> Instructions:
     return Instructions(
         zone=display(name.registered),
         records=records,
-        alternative=_alias(domain, name),
+        alternative=_alias(domain, name, siblings),
         changes=tuple(domain.report.get("changes", ())),
         problem=problem,
     )
 
 
-def _alias(domain: Domain, name: DomainName) -> tuple[Record, ...]:
+def _alias(domain: Domain, name: DomainName, siblings: Iterable[Domain] | None) -> tuple[Record, ...]:
     """A CNAME follows the server when its address changes. The apex can have none: it has other records (RFC 1034)."""
     if name == name.registered or name.base == name.registered:
         return ()
-    target = _stable_name(domain, name)
+    if siblings is None:
+        siblings = Domain.objects.filter(deployment=domain.deployment_id)
+    target = _stable_name(name, siblings)
     return (Record("CNAME", name.host_part, name, f"{target}."),) if target else ()
 
 
-def _stable_name(domain: Domain, name: DomainName) -> str:
+def _stable_name(name: DomainName, siblings: Iterable[Domain]) -> str:
     """A name that leads here anyway: the one that Bakery gave, where others can reach it, or the same zone's apex."""
-    bakery = settings.BAKERY
-    if domain.deployment and not bakery.apps_domain.endswith("localhost"):
-        generated = domain.deployment.domains.filter(generated=True).first()
-        if generated:
-            return generated.hostname
-    siblings = Domain.objects.filter(deployment=domain.deployment, hostname=name.registered)
-    return name.registered if siblings.exclude(pk=domain.pk).exists() else ""
+    there = {sibling.hostname: sibling for sibling in siblings if sibling.hostname != name}
+    if not settings.BAKERY.apps_domain.endswith("localhost"):
+        for sibling in there.values():
+            if sibling.generated and sibling.deployment_id:
+                return sibling.hostname
+    return name.registered if name.registered in there else ""

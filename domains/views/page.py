@@ -18,6 +18,7 @@ from domains.services.eligibility import is_public
 from domains.services.instructions import instructions_for
 from domains.services.names import free_name
 from domains.views.place import Place
+from infrastructure.hostnames import display
 
 MOST_OPEN = 3  # names whose instructions are shown at once; more would bury the rest of the page
 
@@ -62,7 +63,7 @@ def names_of(domains: list[Domain], certificate: Certificate | None) -> list[Nam
     shown = [Name(domain, https_of(domain, certificate)) for domain in domains]
     wrong = [name for name in shown if name.needs_dns]
     for name in wrong:
-        name.instructions = instructions_for(name.domain)
+        name.instructions = instructions_for(name.domain, domains)
         name.is_open = len(wrong) <= MOST_OPEN
     return shown
 
@@ -82,6 +83,7 @@ def _certificate_context(
     wrong = [domain for domain in public if domain.verdict != Verdict.RIGHT]
     installed = bool(certificate and certificate.is_installed)
     missing = [domain for domain in public if not (certificate and certificate.covers(domain.hostname))]
+    left_out = certificate.left_out if certificate else {}
     context: dict[str, Any] = {
         "installed": installed,
         "days_left": days_left(certificate.not_after) if certificate else 0,
@@ -90,8 +92,7 @@ def _certificate_context(
         "stream": LogStream.objects.visible_to(request.user).filter(task=running).first() if running else None,
         "public_names": public,
         "wrong_names": wrong,
-        "missing_names": missing if installed else [],
-        "has_wildcard": any(domain.is_wildcard for domain in public),
+        "missing_names": [(display(each.hostname), left_out.get(each.hostname, "")) for each in missing if installed],
         "issuing_form": IssuingForm(certificate=certificate),
         "recent": tasks.for_feed()[:5],
         "nothing_yet": "No certificate has been asked for yet.",

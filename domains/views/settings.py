@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from bakery.models import TaskKind
 from bakery.pages import render_page
 from bakery.permissions import access_domain, person_of
 from domains.forms import NameSettingsForm
@@ -46,6 +47,7 @@ def name(request: HttpRequest, place: Place, domain_pk: int) -> HttpResponse:
     context |= {
         "name": Name(domain, https_of(domain, place.certificate(request))),
         "form": form,
+        "applying": any(item["task"].kind == TaskKind.APPLY_ROUTES for item in context.get("work", ())),
         "groups": [(title, text, [(form[each], each in WIDE) for each in fields]) for title, text, fields in GROUPS],
     }
     parts = {"head": "deployments/_head.html", "work": "deployments/_work.html"} if place.deployment else {}
