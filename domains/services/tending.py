@@ -101,7 +101,8 @@ def _is_there(row: Certificate) -> bool:
 
 def _names() -> Names:
     found: Names = defaultdict(list)
-    for domain in Domain.objects.all():
+    # Without what was seen of each, which is long and would be read every few seconds.
+    for domain in Domain.objects.only("deployment_id", "hostname", "verdict", "generated"):
         found[domain.deployment_id].append(domain)
     return dict(found)
 

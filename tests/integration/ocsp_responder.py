@@ -39,8 +39,11 @@ class OcspResponder:
     def speak_for(self, issuer: x509.Certificate, key_pem: bytes) -> None:
         self.issuer, self.key = issuer, serialization.load_pem_private_key(key_pem, None)
 
-    def revoke(self, leaf: x509.Certificate, when: dt.datetime) -> None:
+    def know(self, leaf: x509.Certificate) -> None:
         self.leaves[leaf.serial_number] = leaf
+
+    def revoke(self, leaf: x509.Certificate, when: dt.datetime) -> None:
+        self.know(leaf)
         self.revoked[leaf.serial_number] = when.replace(microsecond=0)
 
     def answer(self, request: ocsp.OCSPRequest) -> bytes:

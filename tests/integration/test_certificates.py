@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,29 +13,18 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from infrastructure.certificates.handshake import shown
 from infrastructure.certificates.pem import read_pair
 from infrastructure.certificates.store import CertificateStore
 from tests.certificates import Authority, key_pem
 from tests.instance import Instance
 from tests.integration import programs
 from tests.integration.acme import Pebble, needs
-from tests.integration.apps import AppRepository
-from tests.integration.driving import Driven, rows
+from tests.integration.driving import rows
 from tests.integration.ocsp_responder import OcspResponder
+from tests.integration.secured_site import Site, listener, port_of
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
-SECURED = "secured"
-
-
-def port_of(instance: Instance) -> int:
-    return int(instance.env["CERTBOT_SERVER"].split(":")[2].split("/")[0])
-
-
-def listener(instance: Instance, at: Path) -> Path:
-    """The instance trusts only the listener that was planned with it."""
-    return Path(shutil.copytree(instance.data_dir / "acme-listener", at))
 
 
 @pytest.fixture(scope="module")
@@ -65,71 +53,6 @@ def site(instance: Instance, tmp_path: Path) -> Iterator[Site]:
     made = Site(instance, tmp_path)
     yield made
     instance.manage("delete_deployment", made.name, "--yes", "--no-wait", check=False)
-
-
-_count = iter(range(1, 1000))
-
-
-class Site:
-    """A deployment that has names of its own."""
-
-    def __init__(self, instance: Instance, root: Path) -> None:
-        self.instance = instance
-        self.name = f"{SECURED}-{next(_count)}"
-        repository = AppRepository(root / self.name, {"index.html": "<h1>hello</h1>"})
-        self.driven = Driven(instance, self.name, repository)
-        self.run(f"names.add_domain(d, {self.host('shop')!r}, by=None)", repository.url)
-        self.store = instance.data_dir / "nginx" / "certificates" / f"deployment-{self.driven.id}"
-
-    def host(self, label: str) -> str:
-        return f"{label}.{self.name}.test"
-
-    def run(self, code: str, repository: str = "") -> None:
-        """Python beside the instance, with its services: ``d`` is the deployment, made from ``repository``."""
-        head = "from deployments.models import Deployment; from domains.models import *; "
-        head += "from domains.services import names; from deployments.services.settings import create_deployment; "
-        make = f"create_deployment(by=None, name={self.name!r}, repository={repository!r})"
-        head += f"d = {make if repository else f'Deployment.objects.get(name={self.name!r})'}; "
-        self.instance.manage("shell", "-v0", "-c", head + code)
-
-    def certificate(self, *argv: str, check: bool = True) -> dict[str, Any]:
-        """The task that a command has asked for, ended; or the error with which it was refused."""
-        done = self.instance.manage("certificate", *argv, "--json", check=False)
-        if not done.stdout.strip():
-            refused: dict[str, Any] = json.loads(done.stderr.strip().splitlines()[-1])
-            assert not check, refused
-            return refused
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    @property
-    def row(self) -> dict[str, Any]:
-        query = "SELECT * FROM domains_certificate WHERE deployment_id = %s"
-        return rows(self.instance, query, self.driven.id)[0]
-
-    def served(self, label: str) -> str:
-        """The fingerprint of what Nginx shows there."""
-        return shown(self.host(label), self.instance.https_port).facts.fingerprint
-
-    def is_secure(self, label: str) -> bool:
-        try:
-            return shown(self.host(label), self.instance.https_port).facts.covers(self.host(label))
-        except OSError:
-            return False
-
-    def alarms(self) -> set[str]:
-        query = "SELECT key FROM bakery_alarm WHERE ended_at IS NULL AND deployment_id = %s"
-        return {row["key"].split(":")[0] for row in rows(self.instance, query, self.driven.id)}
-
-    def alarm(self, kind: str) -> str:
-        query = "SELECT message FROM bakery_alarm WHERE ended_at IS NULL AND key = %s"
-        found: str = rows(self.instance, query, f"{kind}:{self.row['id']}")[0]["message"]
-        return found
-
-    def log(self, task: int) -> str:
-        query = "SELECT c.data FROM deployments_logchunk c JOIN deployments_logstream s ON s.id = c.stream_id"
-        found = rows(self.instance, f"{query} WHERE s.task_id = %s ORDER BY c.seq", task)
-        return "".join(row["data"] for row in found)
 
 
 def is_trusted(name: str, port: int, root: bytes) -> bool:
@@ -169,6 +92,20 @@ def test_a_certificate_is_issued_served_changed_renewed_and_leaves_nothing_behin
     assert site.served("www") == site.row["fingerprint"]
     assert nginx_workers(instance) == workers
 
+    # Renewed by systemd's timer, which knows nothing of Bakery: served, and noticed.
+    place = instance.data_dir / "letsencrypt"
+    timer = ["certbot", "renew", "--non-interactive", "--no-random-sleep-on-renew", "--force-renewal"]
+    timer += ["--config-dir", str(place / "config"), "--work-dir", str(place / "work")]
+    timer += ["--logs-dir", str(place / "logs"), "--cert-name", site.store.name]
+    env = {"PATH": "/usr/bin:/bin", "REQUESTS_CA_BUNDLE": str(pebble.bundle)}
+    done = subprocess.run(timer, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    renewed = site.served("www")
+    assert renewed != site.row["fingerprint"]
+    site.certificate("check", site.name)
+    assert site.row["fingerprint"] == renewed
+    assert nginx_workers(instance) == workers
+
     # A name that goes is taken off it, by itself.
     site.run(f"names.remove_domain(Domain.objects.get(hostname={site.host('www')!r}), by=None)")
     until(lambda: site.row["names"] == [site.host("shop")], 90)
@@ -177,8 +114,7 @@ def test_a_certificate_is_issued_served_changed_renewed_and_leaves_nothing_behin
     site.run(f"names.remove_domain(Domain.objects.get(hostname={site.host('shop')!r}), by=None)")
     certificates = "SELECT 1 FROM domains_certificate WHERE deployment_id = %s"
     until(lambda: not rows(instance, certificates, site.driven.id), 60)
-    left = [path for path in (instance.data_dir / "letsencrypt").rglob("*") if path.name.startswith(site.store.name)]
-    assert left == []
+    assert site.left_in(instance.data_dir / "letsencrypt") == []
     assert not site.store.exists()
 
 
@@ -197,6 +133,13 @@ def test_a_worker_that_is_killed_in_the_middle_burns_no_second_certificate(
     assert site.served("shop") == site.row["fingerprint"]
     lineage = instance.data_dir / "letsencrypt" / "config" / "archive" / site.store.name
     assert [path.name for path in lineage.glob("fullchain*")] == ["fullchain1.pem"]
+
+    # With the deployment goes everything of its certificate.
+    instance.manage("delete_deployment", site.name, "--yes")
+    assert not site.store.exists()
+    assert [
+        path for path in (instance.data_dir / "letsencrypt").rglob("*") if path.name.startswith(site.store.name)
+    ] == []
 
 
 def test_an_order_is_cancelled(site: Site, pebble: Pebble) -> None:
