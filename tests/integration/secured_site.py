@@ -50,7 +50,7 @@ class Site:
 
     def certificate(self, *argv: str, check: bool = True) -> dict[str, Any]:
         """The task that a command has asked for, ended; or the error with which it was refused."""
-        done = self.instance.manage("certificate", *argv, "--json", check=False)
+        done = self.instance.manage("certificate", *argv, "--json", check=False, timeout=300)
         if not done.stdout.strip():
             refused: dict[str, Any] = json.loads(done.stderr.strip().splitlines()[-1])
             assert not check, refused

@@ -24,7 +24,7 @@ from tests.integration.ocsp_responder import OcspResponder
 from tests.integration.secured_site import Site, listener, port_of
 from tests.integration.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +108,12 @@ def test_a_certificate_is_issued_served_changed_renewed_and_leaves_nothing_behin
 
     # A name that goes is taken off it, by itself.
     site.run(f"names.remove_domain(Domain.objects.get(hostname={site.host('www')!r}), by=None)")
-    until(lambda: site.row["names"] == [site.host("shop")], 90)
+    until(lambda: site.row["names"] == [site.host("shop")], 240)
 
     # With its last name goes the certificate.
     site.run(f"names.remove_domain(Domain.objects.get(hostname={site.host('shop')!r}), by=None)")
     certificates = "SELECT 1 FROM domains_certificate WHERE deployment_id = %s"
-    until(lambda: not rows(instance, certificates, site.driven.id), 60)
+    until(lambda: not rows(instance, certificates, site.driven.id), 240)
     assert site.left_in(instance.data_dir / "letsencrypt") == []
     assert not site.store.exists()
 
@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_in_the_middle_burns_no_second_certificate(
         until(lambda: any(step["argv"] for step in site.driven.steps(task["id"])))
         programs.kill(instance, "worker-housekee")
         assert not site.store.exists()  # nothing half-made is served
-    ended = site.driven.ended(task["id"], timeout=120)
+    ended = site.driven.ended(task["id"], timeout=300)
     assert ended["state"] == "succeeded", ended["error_message"]
     assert ended["attempts"] == 2
     assert site.served("shop") == site.row["fingerprint"]
@@ -213,6 +213,6 @@ def test_a_revoked_certificate_raises_an_alarm_and_is_replaced(
     site.certificate("check", site.name)
     query = "SELECT 1 FROM bakery_alarm WHERE key = %s"
     assert rows(site.instance, query, f"certificate.revoked:{site.row['id']}")
-    until(lambda: site.row["fingerprint"] not in ("", first) and site.row["revoked_at"] is None, 90)
-    until(lambda: site.alarms() == set(), 30)
+    until(lambda: site.row["fingerprint"] not in ("", first) and site.row["revoked_at"] is None, 240)
+    until(lambda: site.alarms() == set(), 60)
     assert site.served("shop") == site.row["fingerprint"]
