@@ -198,11 +198,12 @@ def test_a_name_comes_to_https_by_itself_and_leaves_nothing_behind(world: World,
 
 def test_bakerys_own_pages_come_to_https_beside_the_way_that_always_works(world: World) -> None:
     world.dns.set(PANEL, HERE)
+    world.instance.manage("create_deployment", "blog", "--repo", "https://repository.invalid/blog.git")
     world.manage("domain", "add", PANEL, "--panel")
     until(lambda: world.served(PANEL) != "", PATIENCE)
     to_https = world.over_http(PANEL, "/activity?state=failed")
     assert (to_https.status_code, to_https.headers["Location"]) == (301, world.address(PANEL, "/activity?state=failed"))
-    assert world.refuse("domain", "add", "shop", PANEL)["id"] == "domain.of-bakery"
+    assert world.refuse("domain", "add", "blog", PANEL)["id"] == "domain.of-bakery"
 
     cookies = sign_in(world)
     assert cookies
