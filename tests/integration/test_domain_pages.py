@@ -295,6 +295,7 @@ def test_the_panels_own_domain_has_the_same_page_for_admins(shop: Deployment) ->
     domain = Domain.objects.get(deployment=None)
     page = client.get("/settings/domain").content.decode()
     assert "panel.bakery-shop.com" in page and "192.0.2.10" in page
+    assert "Settings of this name" not in page  # there are none: see domain.of-the-panel
     assert client.get(f"/settings/domain/{domain.pk}").status_code == 200
     taken = browser(bob()).post(f"/deployments/{shop.pk}/domains/add", {"hostname": "panel.bakery-shop.com"})
     assert taken.status_code == 422
