@@ -26,8 +26,11 @@ from bakery.panel.contents import About, Unpacked, unpack
 from bakery.panel.host_settings import KEY, SettingsFile, settings_file, to_be_brought
 from deployments.models import Deployment
 from deployments.services import moving
+from domains.models import Domain
+from domains.services.panel import apply_panel
 from infrastructure import postgres
 from infrastructure.errors import HostProblem, Problem
+from infrastructure.hostnames import display
 from infrastructure.panel_processes import PanelProcesses, panel_processes
 from infrastructure.runner import Runner
 from infrastructure.secret import Secret
@@ -176,6 +179,7 @@ def _bring_the_host_along(
         notes.append(f"Certificates are missing, and issued anew once DNS leads here: {problem}")
     try:
         moving.show_pages()
+        apply_panel()
     except Problem as problem:
         notes.append(f"The web server does not know all deployments yet: {problem}")
     return notes
@@ -192,6 +196,9 @@ def _what_to_know(about: About, tasks: list[Task]) -> list[str]:
     idle = Deployment.objects.exclude(pk__in=[task.deployment_id for task in tasks]).order_by("name")
     if names := ", ".join(idle.values_list("name", flat=True)):
         notes.append(f"Not deployed, as they were stopped or never live: {names}.")
+    own = Domain.objects.filter(generated=False).order_by("hostname")
+    if domains := ", ".join(display(domain.hostname) for domain in own):
+        notes.append(f"DNS still leads to the old host; when this one is as you want it, change it for {domains}.")
     if about.apps_domain != settings.BAKERY.apps_domain:
         notes.append(f"Host names below {about.apps_domain} now end in {settings.BAKERY.apps_domain}.")
     return notes
