@@ -91,7 +91,7 @@ def hosts_of(deployment: Deployment) -> tuple[Host, ...]:
     """Its names with what is asked for at each. One has HTTPS once a certificate that covers it is installed: what
     the files say decides, so that a row that is wrong costs no visitor the site."""
     rows = list(deployment.domains.all())
-    primary = next((row.hostname for row in rows if row.primary), "")
+    primary = next((row.hostname for row in rows if row.primary and not row.is_wildcard), "")
     installed = router().certificates.current(certificate_name(deployment))
     return tuple(
         Host(

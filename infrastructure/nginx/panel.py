@@ -53,10 +53,6 @@ def panel_config(prefix: Prefix, panel: Panel, listening: Listening) -> str:
     secure = tuple(name for name in names if listening.https and panel.certificate and name in panel.secure)
     plain = tuple(name for name in names if name not in secure)
     text = HEADING
-    if plain:
-        text += _pages(prefix, panel, plain)
-    if plain and listening.https:
-        text += render("edge-refused.conf.template", conf=prefix.conf, names=" ".join(plain))
     if secure:
         text += render(
             "panel-redirect.conf.template",
@@ -65,6 +61,10 @@ def panel_config(prefix: Prefix, panel: Panel, listening: Listening) -> str:
             port=port_suffix(listening.https_port, 443),
         )
         text += _pages(prefix, panel, secure, https=True)
+    if plain and listening.https:
+        text += render("edge-refused.conf.template", conf=prefix.conf, names=" ".join(plain))
+    if plain:  # the last: what a version of Bakery without HTTPS keeps of this file
+        text += _pages(prefix, panel, plain)
     return text
 
 
@@ -88,6 +88,6 @@ def panel_in(text: str) -> Panel:
     port = re.search(r":([0-9]+)$", next(found.value for found in said if found.name == "proxy_pass"))
     roots = [found.value for found in said if found.name == "root"]
     folder = re.search(r"/certificates/([a-z0-9-]+)/current$", roots[-1]) if roots else None
-    # Of the blocks with a certificate there is one, and it is the last.
-    secure = tuple(next(found.arguments for found in reversed(said) if found.name == "server_name")) if folder else ()
+    # The names with a certificate come first.
+    secure = tuple(next(found.arguments for found in said if found.name == "server_name")) if folder else ()
     return Panel(tuple(dict.fromkeys(names)), int(port[1]) if port else 0, folder[1] if folder else "", secure)
