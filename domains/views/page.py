@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,9 +13,9 @@ from bakery.pages import Context, render_page
 from bakery.progress import progress_of
 from deployments.models import LogStream
 from domains.forms import AddNameForm, IssuingForm, UploadForm
-from domains.models import Certificate, Domain, Verdict
+from domains.models import Certificate, Challenge, Domain, Source, Verdict
 from domains.presentation import Name, certificate_state, days_left, https_of
-from domains.services.eligibility import is_public
+from domains.services.eligibility import choose, is_public
 from domains.services.instructions import instructions_for
 from domains.services.names import free_name
 from domains.views.place import Place
@@ -80,7 +81,8 @@ def _certificate_context(
     tasks = Task.objects.visible_to(request.user).filter(kind=TaskKind.CERTIFICATE, deployment=place.deployment)
     running = tasks.unfinished().for_feed().prefetch_related("steps").first()
     public = [domain for domain in domains if is_public(domain.hostname)]
-    wrong = [domain for domain in public if domain.verdict != Verdict.RIGHT]
+    wrong = [domain for domain in public if domain.verdict != Verdict.RIGHT and not domain.is_wildcard]
+    ready = choose(certificate, domains).ready
     installed = bool(certificate and certificate.is_installed)
     missing = [domain for domain in public if not (certificate and certificate.covers(domain.hostname))]
     left_out = certificate.left_out if certificate else {}
@@ -91,10 +93,18 @@ def _certificate_context(
         "progress": progress_of(running) if running else None,
         "stream": LogStream.objects.visible_to(request.user).filter(task=running).first() if running else None,
         "public_names": public,
-        "wrong_names": wrong,
+        "wrong_names": wrong if certificate is None or certificate.challenge == Challenge.HTTP else [],
+        "ready_names": ready,
+        # What is installed is renewed with the names that it has; a new name, or an uploaded one's end, needs an issue.
+        "can_issue": bool(ready) and not (installed and _is_enough(certificate, ready)),
         "missing_names": [(display(each.hostname), left_out.get(each.hostname, "")) for each in missing if installed],
         "issuing_form": IssuingForm(certificate=certificate),
         "recent": tasks.for_feed()[:5],
         "nothing_yet": "No certificate has been asked for yet.",
     }
     return context
+
+
+def _is_enough(certificate: Certificate | None, ready: Iterable[str]) -> bool:
+    """Whether what is installed holds all names that a new certificate would have, and is renewed by itself."""
+    return certificate is not None and certificate.source == Source.CERTBOT and all(map(certificate.covers, ready))

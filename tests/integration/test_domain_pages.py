@@ -234,6 +234,17 @@ def test_a_certificate_whose_dns_is_wrong_is_asked_for_only_in_so_many_words(sho
     assert Task.objects.filter(kind=TaskKind.CERTIFICATE).count() == 1
 
 
+def test_names_whose_dns_is_right_do_not_wait_for_the_others(shop: Deployment) -> None:
+    named(shop, "bakery-shop.com", verdict=Verdict.RIGHT)
+    named(shop, "www.bakery-shop.com", verdict=Verdict.WRONG)
+    named(shop, "*.bakery-shop.com", verdict=Verdict.RIGHT)
+    page = page_of(bob(), shop)
+    assert "Issue for 1 name" in page and 'id="do-issue-anyway"' in page
+    certified(shop, "bakery-shop.com", left_out={"www.bakery-shop.com": "its DNS does not lead here"})
+    page = page_of(bob(), shop)
+    assert 'id="do-issue"' not in page and "its DNS does not lead here" in page
+
+
 def test_an_uploaded_certificate_that_does_not_fit_is_refused_beside_its_field(shop: Deployment) -> None:
     named(shop, "bakery-shop.com")
     address = f"/deployments/{shop.pk}/domains/certificate/upload"
