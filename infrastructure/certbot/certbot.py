@@ -42,7 +42,7 @@ class Certbot:
         """The certificate that was ordered. Raises ``IssuanceFailed``, or ``Cancelled``."""
         self.place.prepare()
         self.place.put_hook()
-        self.place.put_environment(self.plans.passed_on())
+        self.place.put_environment({**self.plans.passed_on(), **order.proof.variables()})
         make_directory(self.place.logs(order.lineage), 0o700)
         try:
             return self._issue(order, on_output)

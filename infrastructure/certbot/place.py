@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,14 @@ class Place:
             make_directory(folder, 0o700)
 
     def put_environment(self, variables: Mapping[str, str]) -> None:
-        """What a renewal needs that nobody of Bakery's starts."""
-        lines = [f"{name}={_quoted(value)}\n" for name, value in sorted(variables.items()) if value.isprintable()]
-        write_atomically(self.environment, "".join(lines), 0o600)
+        """What a renewal needs that nobody of Bakery's starts. Where a plugin's credentials are named by a variable, it
+        stays for as long as they do."""
+        text = self.environment.read_text() if self.environment.exists() else ""
+        named = re.findall(r'^(\w+)="(.*)"$', text, re.MULTILINE)
+        folder = str(self.root / "credentials")
+        kept = {name: value for name, value in named if value.startswith(f"{folder}/") and Path(value).exists()}
+        lines = [f"{name}={_quoted(value)}\n" for name, value in sorted({**kept, **variables}.items())]
+        write_atomically(self.environment, "".join(line for line in lines if line.strip().isprintable()), 0o600)
 
     def put_hook(self) -> None:
         """Bring the copy to what this version of Bakery has."""
