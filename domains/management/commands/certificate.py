@@ -36,6 +36,7 @@ class Command(BakeryCommand):
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]  # “upload --panel CHAIN KEY”
         parser.add_argument("verb", choices=VERBS)
         parser.add_argument("items", nargs="*", metavar="NAME | FILE", help="The deployment, then files.")
         parser.add_argument("--panel", action="store_true", help="Bakery's own pages instead of a deployment.")
