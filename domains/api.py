@@ -75,7 +75,7 @@ def renew(request: HttpRequest, pk: int) -> Answer:
 @requires(Action.CONFIGURE)
 @endpoint("POST")
 def upload(request: HttpRequest, pk: int) -> Answer:
-    """Serve this certificate instead: {chain, key}, both PEM."""
+    """Serve this certificate instead: {chain, key} in PEM, {passphrase} where the key has one."""
     return _upload(request, access_deployment(request, pk))
 
 
@@ -124,7 +124,7 @@ def renew_panel(request: HttpRequest) -> Answer:
 @requires(Action.CONFIGURE_PANEL)
 @endpoint("POST")
 def upload_panel(request: HttpRequest) -> Answer:
-    """Serve this certificate for Bakery itself: {chain, key}, both PEM."""
+    """Serve this certificate for Bakery itself: {chain, key} in PEM, {passphrase} where the key has one."""
     return _upload(request, None)
 
 
@@ -209,9 +209,10 @@ def _renew(request: HttpRequest, deployment: Deployment | None) -> Answer:
 
 def _upload(request: HttpRequest, deployment: Deployment | None) -> Answer:
     body = body_of(request)
-    refuse_unknown(body, frozenset({"chain", "key"}))
-    chain, key = text(body, "chain").encode(), text(body, "key").encode()
-    return 202, task_shape(issuance.upload_certificate(deployment, chain, key, by=person_of(request)))
+    refuse_unknown(body, frozenset({"chain", "key", "passphrase"}))
+    chain, key, passphrase = text(body, "chain"), text(body, "key"), text(body, "passphrase") or None
+    task = issuance.upload_certificate(deployment, chain, key, by=person_of(request), passphrase=passphrase)
+    return 202, task_shape(task)
 
 
 def _existing(request: HttpRequest, deployment: Deployment | None) -> Certificate:

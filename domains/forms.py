@@ -186,9 +186,16 @@ class UploadForm(ServiceForm):
         label="Private key",
         required=False,
         widget=SecretTextarea(attrs={**PLAIN, "rows": 5, "placeholder": "-----BEGIN PRIVATE KEY-----"}),
-        help_text="PEM, without a passphrase. It is never shown again.",
+        help_text="PEM. It is never shown again.",
     )
     key_file = forms.FileField(label="or as a file", required=False)
+    passphrase = forms.CharField(
+        label="Passphrase of the key",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Only where the key has one.",
+    )
 
     def clean(self) -> None:
         for name, missing in (("chain", "the certificate"), ("key", "its private key")):

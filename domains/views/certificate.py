@@ -18,9 +18,14 @@ from domains.views.page import render_names
 from domains.views.place import Place
 from infrastructure.errors import Problem
 
-ABOUT_THE_KEY = frozenset({
-    "certificate.key-encrypted", "certificate.key-kind", "certificate.key-not-pem", "certificate.mismatch",
-})  # fmt: skip
+# What is refused about something else than the certificate -> the field that it is about.
+FIELD_OF = {
+    "certificate.key-encrypted": "passphrase",
+    "certificate.passphrase": "passphrase",
+    "certificate.key-kind": "key",
+    "certificate.key-not-pem": "key",
+    "certificate.mismatch": "key",
+}
 
 
 @require_POST
@@ -37,17 +42,22 @@ def renew(request: HttpRequest, place: Place) -> HttpResponse:
     return do(request, place, ask, f"The certificate of {place.label} is being renewed.")
 
 
-@sensitive_post_parameters("key")
+@sensitive_post_parameters("key", "passphrase")
 @require_POST
 def upload(request: HttpRequest, place: Place) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if form.is_valid():
         data = form.cleaned_data
         try:
-            issuance.upload_certificate(place.deployment, data["chain"], data["key"], by=person_of(request))
+            issuance.upload_certificate(
+                place.deployment,
+                data["chain"],
+                data["key"],
+                by=person_of(request),
+                passphrase=data["passphrase"] or None,
+            )
         except (Problem, ValidationError) as problem:
-            about_the_key = isinstance(problem, Problem) and problem.id in ABOUT_THE_KEY
-            form.take(problem, "key" if about_the_key else "chain")
+            form.take(problem, FIELD_OF.get(problem.id, "chain") if isinstance(problem, Problem) else "chain")
         else:
             messages.success(request, "The certificate is taken. Nginx serves it in a moment.")
             return redirect(place.url("of"))

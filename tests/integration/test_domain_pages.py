@@ -19,7 +19,7 @@ from deployments.services.settings import create_deployment
 from deployments.services.status import url_of
 from domains.models import Certificate, DnsProvider, Domain, Verdict
 from infrastructure.secret import Secret
-from tests.certificates import Authority
+from tests.certificates import Authority, key_pem
 from tests.integration.people import alice, bob, charlie
 
 pytestmark = pytest.mark.django_db
@@ -257,6 +257,13 @@ def test_an_uploaded_certificate_that_does_not_fit_is_refused_beside_its_field(s
     assert two.key_pem.decode().splitlines()[1] not in page, "a key is not sent back"
     response = browser(bob()).post(address, {"chain": "hello", "key": "world"})
     assert "not a certificate in PEM form" in response.content.decode()
+    locked = key_pem(one.key, b"open sesame")
+    sealed = {"chain": one.chain_pem.decode(), "key": locked.decode()}
+    for passphrase in ("", "guessed"):
+        response = browser(bob()).post(address, {**sealed, "passphrase": passphrase})
+        assert re.search(r'id="id_passphrase_error">', response.content.decode()), passphrase
+    assert browser(bob()).post(address, {**sealed, "passphrase": "open sesame"}).status_code == 302
+    Task.objects.all().delete()
     chain, key = SimpleUploadedFile("c.pem", one.chain_pem), SimpleUploadedFile("k.pem", one.key_pem)
     assert browser(bob()).post(address, {"chain_file": chain, "key_file": key}).status_code == 302
     assert Task.objects.filter(kind=TaskKind.CERTIFICATE).count() == 1
