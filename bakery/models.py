@@ -104,13 +104,20 @@ class Task(models.Model):
         return f"{self.get_kind_display()} {self.subject}"
 
     @property
+    def asked_by(self) -> str:
+        """Whom the pages name: a person, or where nobody was signed in. Bakery itself asks for some kinds of tasks."""
+        if self.requested_by:
+            return self.requested_by.email
+        return "Bakery or the shell" if self.kind in (TaskKind.APPLY_ROUTES, TaskKind.CERTIFICATE) else "the shell"
+
+    @property
     def can_be_cancelled(self) -> bool:
         """Whether it has not passed its last safe point: a release that serves is rolled back instead."""
         if self.is_finished or self.kind in (TaskKind.DELETE, TaskKind.UPDATE):  # an update puts itself back
             return False
         if self.state == TaskState.QUEUED:
             return True
-        if self.kind == TaskKind.STOP or self.error_id:
+        if self.kind in (TaskKind.STOP, TaskKind.APPLY_ROUTES) or self.error_id:
             return False
         deploys = self.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK)
         return not (deploys and self.release and self.release.serves)
