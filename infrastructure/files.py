@@ -38,9 +38,11 @@ def point_symlink(link: Path, target: str) -> None:
         raise
 
 
-def make_directory(path: Path, mode: int = 0o755) -> None:
-    """``mkdir -p``, and this mode whatever the caller's umask."""
+def make_directory(path: Path, mode: int = 0o755, group: int | None = None) -> None:
+    """``mkdir -p``, and this mode and group whatever the caller's umask and account."""
     path.mkdir(parents=True, exist_ok=True)
+    if group is not None and path.stat().st_gid != group:
+        os.chown(path, -1, group)
     if path.stat().st_mode & 0o7777 != mode:
         path.chmod(mode)
 

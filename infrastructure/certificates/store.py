@@ -12,7 +12,7 @@ import shutil
 import time
 from pathlib import Path
 
-from infrastructure.certificates.names import NAME, store_name
+from infrastructure.certificates.names import DIRECTORY_MODE, NAME, store_name
 from infrastructure.certificates.pem import Facts, Pair, read_pair
 from infrastructure.errors import Refused
 from infrastructure.files import make_directory, point_symlink, write_atomically
@@ -27,10 +27,6 @@ class CertificateStore:
     def __init__(self, root: Path, group: int | None) -> None:
         self.root = root
         self.group = group
-
-    def prepare(self) -> None:
-        """So that there is a directory which Bakery's units can hide from its web process."""
-        self._make(self.root)
 
     def install(self, name: str, pair: Pair) -> str:
         """Have Nginx serve this pair from its next handshake on; returns the fingerprint. May be repeated. When the
@@ -72,9 +68,7 @@ class CertificateStore:
         return self.root / store_name(name)
 
     def _make(self, folder: Path) -> None:
-        make_directory(folder, 0o750)
-        if self.group is not None and folder.stat().st_gid != self.group:
-            os.chown(folder, -1, self.group)
+        make_directory(folder, DIRECTORY_MODE, self.group)
 
     def _write(self, path: Path, pem: bytes) -> None:
         if not path.exists() or path.read_bytes() != pem:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infrastructure.certificates.names import DIRECTORY_MODE
 from infrastructure.errors import HostProblem
 from infrastructure.files import make_directory, point_symlink, read_if_there, write_atomically
 from infrastructure.nginx import config, pages
@@ -130,7 +131,8 @@ class NginxRouter:
         if workers:
             os.chown(prefix.run, 0, workers.pw_gid)
         make_directory(prefix.acme)
-        self.certificates.prepare()
+        # It has to be there: the units of Bakery's web process hide it.
+        make_directory(prefix.certificates, DIRECTORY_MODE, workers.pw_gid if workers else None)
         make_directory(prefix.written, 0o700)
         begin(self.access_log, workers.pw_uid if workers else os.geteuid(), self.logs_dir.stat().st_gid)
         for name, page in pages.of_no_site().items():
