@@ -32,7 +32,7 @@ from tests.integration.acme import needs
 from tests.integration.bad_authority import BadAuthority
 from tests.integration.people import alice, bob
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 DAY = dt.timedelta(days=1)
 
 

@@ -14,6 +14,8 @@ from infrastructure.confinement import Confinement, confinement_for, uid_for
 from infrastructure.errors import Cancelled
 from infrastructure.runner import Command, CommandFailed, Runner, TimedOut
 
+pytestmark = pytest.mark.slow
+
 PYTHON = "/usr/bin/python3"
 NUMBER = 900_000 + os.getpid() % 1000  # a deployment that nobody else on this host has
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its uid")

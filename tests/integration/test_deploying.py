@@ -14,6 +14,8 @@ from tests.integration.driving import Driven
 from tests.integration.visitors import Visitors, listens
 from tests.integration.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def app(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Driven:

@@ -26,7 +26,7 @@ from tests.certificates import key_pem, self_signed
 from tests.integration.arrival_server import ArrivalServer, arrival_server
 from tests.integration.dns_server import DnsServer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 HERE, SHOP = "127.0.0.1", "shop.example.com"
 Change = Callable[..., None]
 

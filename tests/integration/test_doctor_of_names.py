@@ -18,7 +18,7 @@ from infrastructure.runner import Runner
 from tests.integration.dns_server import DnsServer
 from tests.plan import free_port
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from infrastructure.runner import Command, Runner
 from infrastructure.values import GitUrl
 from tests.integration.https_server import HttpsServer
 
+pytestmark = pytest.mark.slow
+
 NUMBER = 910_000 + os.getpid() % 1000
 
 

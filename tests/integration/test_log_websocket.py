@@ -22,7 +22,7 @@ from tests.integration.log_makers import fill, make_stream, make_user, text_of
 from tests.integration.waiting import until
 from tests.integration.web_process import Web, daphne
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from infrastructure.secret import MASK, Masker
 from tests.integration.log_makers import fill, make_stream, text_of
 from tests.integration.waiting import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 def test_what_is_written_is_stored_in_order_and_masked() -> None:

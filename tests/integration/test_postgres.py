@@ -18,6 +18,8 @@ from infrastructure.errors import HostProblem
 from infrastructure.runner import Runner
 from tests.instance import Instance
 
+pytestmark = pytest.mark.slow
+
 ODD_NAME = 'odd "name" = 1 é'
 
 

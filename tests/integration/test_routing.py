@@ -14,6 +14,8 @@ from infrastructure.nginx.master import accepting_workers
 from tests.integration.nginx_host import HOST, Edge, answer_on, running_edge
 from tests.integration.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def module_edge() -> Iterator[Edge]:
