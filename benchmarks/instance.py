@@ -10,10 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infrastructure.quickstart import environment_file
-from infrastructure.quickstart.options import Options
 from tests.host.docker_engine import DockerEngine, bun_image
 from tests.instance import EMAIL, PASSWORD, Instance
-from tests.plan import free_port
+from tests.plan import options_in
 
 SUBNET = "10.219.0.0/16"  # beside an instance that has containers on the usual one
 
@@ -28,15 +27,7 @@ def running_instance(*, docker: bool = False) -> Iterator[Instance]:
     """With Alice as its admin. ``docker``: with an engine that has the image oven/bun:1, or this process ends."""
     data = Path(tempfile.mkdtemp(prefix="bakery-bench-"))
     data.chmod(0o711)  # the applications' own accounts pass through it
-    options = Options(
-        port=free_port(),
-        http_port=free_port(),
-        https_port=free_port(),
-        data_dir=data,
-        demo=False,
-        detach=True,
-        listed=False,
-    )
+    options = options_in(data)
     instance = Instance(options)
     with ExitStack() as ends:
         ends.callback(shutil.rmtree, data, ignore_errors=True)

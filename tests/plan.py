@@ -25,12 +25,9 @@ _held: list[IO[str]] = []
 DATA_DIR = "BAKERY_TEST_DATA_DIR"  # keep the instance's data in this directory, to look into it afterwards
 
 
-def plan_instance() -> Options:
-    """Write the instance's ``bakery.env`` and make it ours. Idempotent within one process."""
-    data = _data_dir()
-    place = layout.Layout(layout.CHECKOUT, data)
-    data.mkdir(parents=True, exist_ok=True)
-    options = Options(
+def options_in(data: Path) -> Options:
+    """Of an instance beside others: on free ports, with no sample, unknown to ``manage.py``."""
+    return Options(
         port=free_port(),
         http_port=free_port(),
         https_port=free_port(),
@@ -39,6 +36,14 @@ def plan_instance() -> Options:
         detach=True,
         listed=False,
     )
+
+
+def plan_instance() -> Options:
+    """Write the instance's ``bakery.env`` and make it ours. Idempotent within one process."""
+    data = _data_dir()
+    place = layout.Layout(layout.CHECKOUT, data)
+    data.mkdir(parents=True, exist_ok=True)
+    options = options_in(data)
     authority = {**plan_authority(data), **plan_dns()}
     old = {**OWN_SETTINGS, **authority, **reserve_ranges(), **environment_file.read(place.environment_file)}
     values = environment_file.plan(place, options, programs.find(place), old)

@@ -9,26 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infrastructure import dotenv
-from infrastructure.quickstart.options import Options
 from tests.instance import Instance
-from tests.plan import OWN_SETTINGS, free_port, plan_authority, reserve_ranges
+from tests.plan import OWN_SETTINGS, options_in, plan_authority, reserve_ranges
 
 
 @contextmanager
 def another_instance(settings: Mapping[str, str] | None = None) -> Iterator[Instance]:
     """``settings``: of its environment, beside those that every test's instance has."""
     data = Path(tempfile.mkdtemp(prefix="bakery-test-")).resolve()  # pytest's own are closed to PostgreSQL's account
-    made = Instance(
-        Options(
-            port=free_port(),
-            http_port=free_port(),
-            https_port=free_port(),
-            data_dir=data,
-            demo=False,
-            detach=True,
-            listed=False,
-        )
-    )
+    made = Instance(options_in(data))
     values = {**OWN_SETTINGS, **plan_authority(data), **reserve_ranges(), **(settings or {})}
     dotenv.write(made.place.environment_file, values)
     try:
