@@ -44,13 +44,13 @@ def collect_logs() -> None:
 Do = Callable[[], object]
 PROCESSES: dict[str, Do] = {
     "worker-deploys": lambda: worker.work("deploys", 4, beat=False),
-    "worker-housekeeping": lambda: worker.work("housekeeping", 3, beat=False),
+    "worker-housekeeping": lambda: worker.work("housekeeping", 6, beat=False),
     "collector": collect_logs,
     "beat": worker.keep_time,
 }
 TOGETHER: dict[str, Do] = {
     "worker-deploys": PROCESSES["worker-deploys"],
-    "worker-housekeeping": lambda: worker.work("housekeeping", 3, beat=True),
+    "worker-housekeeping": lambda: worker.work("housekeeping", 6, beat=True),
     "collector": PROCESSES["collector"],
 }
 # What they would load themselves a moment later, each for itself. Nothing here may open a connection or a thread.

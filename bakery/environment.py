@@ -30,6 +30,8 @@ class Environment:
 
     database_url: str
     redis_url: str
+    postgres_admin_url: str  # of the server on which databases are made; "": that of DATABASE_URL, with its role
+    postgres_admin_url_file: Path | None  # holds it, for the workers alone: read when it is needed
     session_secret: str
     encryption_keys: tuple[str, ...]  # urlsafe base64 of 32 bytes; the first one encrypts, all decrypt
     host: str
@@ -42,6 +44,8 @@ class Environment:
     data_dir: Path
     logs_dir: Path
     builds_dir: Path
+    backups_dir: Path
+    dump_upload_mb: int  # the largest dump that may be uploaded
     github_client_id: str
     github_client_secret: str
     certbot: str  # the program, by name or path
@@ -99,6 +103,8 @@ def read_environment() -> Environment:
     parsed = Environment(
         database_url=reader.required("DATABASE_URL", "postgres://user:password@host:5432/name"),
         redis_url=reader.required("REDIS_URL", "redis://:password@127.0.0.1:6379/0"),
+        postgres_admin_url=reader.text("BAKERY_POSTGRES_ADMIN_URL", ""),
+        postgres_admin_url_file=reader.optional_directory("BAKERY_POSTGRES_ADMIN_URL_FILE"),
         session_secret=reader.session_secret(),
         encryption_keys=reader.encryption_keys(),
         host=host,
@@ -111,6 +117,8 @@ def read_environment() -> Environment:
         data_dir=data_dir,
         logs_dir=reader.directory("BAKERY_LOGS_DIR", str(data_dir / "logs")),
         builds_dir=reader.directory("BAKERY_BUILDS_DIR", str(data_dir / "builds")),
+        backups_dir=reader.directory("BAKERY_BACKUPS_DIR", str(data_dir / "backups")),
+        dump_upload_mb=reader.number("BAKERY_DUMP_UPLOAD_MB", 4096),
         github_client_id=reader.text("GITHUB_CLIENT_ID", ""),
         github_client_secret=reader.secret("GITHUB_CLIENT_SECRET") or "",
         certbot=reader.text("BAKERY_CERTBOT", "certbot"),

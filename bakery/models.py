@@ -35,10 +35,30 @@ class TaskKind(models.TextChoices):
     APPLY_ROUTES = "apply-routes", "Apply routes"
     UPDATE = "update", "Update"
     CERTIFICATE = "certificate", "Certificate"
+    CREATE_DATABASE = "create-database", "Create database"
+    CHANGE_DATABASE = "change-database", "Change database"
+    ROTATE_PASSWORD = "rotate-password", "Rotate password"
+    BACK_UP = "back-up", "Back up"
+    RESTORE = "restore", "Restore"
+    TEST_RESTORE = "test-restore", "Test a restore"
+    CLONE_DATABASE = "clone-database", "Clone database"
+    DROP_DATABASE = "drop-database", "Drop database"
 
 
+ABOUT_DATABASES = (
+    TaskKind.CREATE_DATABASE,
+    TaskKind.CHANGE_DATABASE,
+    TaskKind.ROTATE_PASSWORD,
+    TaskKind.BACK_UP,
+    TaskKind.RESTORE,
+    TaskKind.TEST_RESTORE,
+    TaskKind.CLONE_DATABASE,
+    TaskKind.DROP_DATABASE,
+)
 # What is no work of the release engine's, though it may be about a deployment.
-BESIDE_THE_ENGINE = (TaskKind.UPDATE, TaskKind.CERTIFICATE)
+BESIDE_THE_ENGINE = (TaskKind.UPDATE, TaskKind.CERTIFICATE, *ABOUT_DATABASES)
+# What Bakery asks for by itself.
+BY_ITSELF = (TaskKind.APPLY_ROUTES, TaskKind.CERTIFICATE, TaskKind.BACK_UP, TaskKind.TEST_RESTORE)
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -68,8 +88,11 @@ class Task(models.Model):
     release = models.ForeignKey(
         "deployments.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks"
     )
+    database = models.ForeignKey(
+        "databases.Database", null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks"
+    )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
-    ref = models.CharField(max_length=200, blank=True, help_text="What an update is to go to; empty: the newest.")
+    ref = models.CharField(max_length=200, blank=True, help_text="What was said with it, in the words of its kind.")
     cancel_requested = models.BooleanField(default=False)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="How many workers began with it.")
     error_id = models.CharField(max_length=60, blank=True)
@@ -98,6 +121,11 @@ class Task(models.Model):
                 condition=models.Q(kind=TaskKind.CERTIFICATE, state__in=UNFINISHED),
                 name="one_certificate_task_at_a_time",
             ),
+            models.UniqueConstraint(
+                fields=["kind", "database"],
+                condition=models.Q(database__isnull=False, state__in=UNFINISHED),
+                name="one_task_of_a_kind_per_database",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -108,7 +136,7 @@ class Task(models.Model):
         """Whom the pages name: a person, or where nobody was signed in. Bakery itself asks for some kinds of tasks."""
         if self.requested_by:
             return self.requested_by.email
-        return "Bakery or the shell" if self.kind in (TaskKind.APPLY_ROUTES, TaskKind.CERTIFICATE) else "the shell"
+        return "Bakery or the shell" if self.kind in BY_ITSELF else "the shell"
 
     @property
     def can_be_cancelled(self) -> bool:

@@ -178,6 +178,7 @@ CELERY_BEAT_SCHEDULE = {
     "apply-panel": {"task": "domains.tasks.apply_panel", "schedule": 300.0, "options": {"expires": 300.0}},
     # Each name has its own time; see domains.services.verification.
     "verify-names": {"task": "domains.tasks.verify_names", "schedule": 15.0, "options": {"expires": 15.0}},
+    "tend-databases": {"task": "databases.tasks.tend", "schedule": 10.0, "options": {"expires": 10.0}},
     "trim-build-cache": {
         "task": "deployments.tasks.trim_build_cache",
         "schedule": 600.0,

@@ -1,1 +1,0 @@
-"""PostgreSQL databases of deployments. The room is reserved: its models come with database provisioning."""

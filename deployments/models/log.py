@@ -18,6 +18,7 @@ class StreamKind(models.TextChoices):
     PROCESS = "process", "Process"
     UPDATE = "update", "Update"
     CERTIFICATE = "certbot", "Certificate"
+    DATABASE = "database", "Database"
 
 
 class LogStreamQuerySet(models.QuerySet["LogStream"]):
@@ -27,7 +28,7 @@ class LogStreamQuerySet(models.QuerySet["LogStream"]):
 
 class LogStream(models.Model):
     """A log: of a release's build, of its process, or of a task of its own: an update of Bakery itself, which
-    has no deployment, or an order of a certificate. One writer at a time appends chunks to it."""
+    has no deployment, an order of a certificate, or work on a database. One writer at a time appends chunks to it."""
 
     kind = models.CharField(max_length=10, choices=StreamKind.choices)
     deployment = models.ForeignKey(

@@ -15,6 +15,7 @@ from django.utils import timezone
 from bakery.events import announce
 from bakery.models import Task, TaskKind, TaskQuerySet, TaskState
 from bakery.recorder import close_open_steps
+from deployments.services.task_job import MOST_ATTEMPTS, abandoned, bug, note_failure
 from domains.models import Certificate
 from domains.services import outcomes
 from domains.services.authority import place
@@ -22,11 +23,10 @@ from domains.services.certificate_job import CertificateJob
 from domains.services.issuance import Wish, certificate_of
 from domains.services.issuing import carry_out
 from domains.services.tending import forget_leftovers
-from infrastructure.errors import Blame, Cancelled, Problem
+from infrastructure.errors import Cancelled, Problem
 from infrastructure.lock import held_alone
 
 logger = logging.getLogger(__name__)
-MOST_ATTEMPTS = 3
 
 
 def work() -> None:
@@ -70,7 +70,7 @@ def run(task: Task) -> None:
             return
         job = CertificateJob(task, certificate_of(task.deployment))
         if task.attempts > MOST_ATTEMPTS:
-            raise _abandoned()
+            raise abandoned()
         if job.is_resumed:
             job.say("Resumed: the worker that was at it is gone")
         carry_out(job)
@@ -87,7 +87,7 @@ def run(task: Task) -> None:
         _end(task, job, problem)
     except Exception as error:
         logger.exception("Certificate task %s failed by a mistake of Bakery's own", task.pk)
-        _end(task, job, _bug(error))
+        _end(task, job, bug(error))
 
 
 def _end(task: Task, job: CertificateJob | None, problem: Problem) -> None:
@@ -96,13 +96,8 @@ def _end(task: Task, job: CertificateJob | None, problem: Problem) -> None:
             outcomes.failed(job.certificate, problem)
         if Wish.UPLOAD in job.wishes:  # a key that nobody waits for is not kept
             Certificate.objects.filter(pk=job.certificate.pk).update(uploaded="")
-        job.say(f"\x1b[31m{job.masker.mask(problem.message)}\x1b[0m {problem.hint}".rstrip())
-    Task.objects.filter(pk=task.pk).update(
-        error_id=problem.id,
-        error_message=problem.message,
-        error_hint=problem.hint,
-        error_blame=problem.blame.value,
-    )
+        job.say_problem(problem)
+    note_failure(task, problem)
     if job:
         job.finish(TaskState.FAILED)
         return
@@ -116,20 +111,3 @@ def _waiting() -> TaskQuerySet:
 
 def _gone(task: Task) -> Problem:
     return Problem("deployment.gone", f"{task.subject} was deleted.", "Its certificate went with it.")
-
-
-def _bug(error: Exception) -> Problem:
-    said = f"Bakery made a mistake ({type(error).__name__})."
-    return Problem("bakery.bug", said, _LOOK, blame=Blame.BAKERY)
-
-
-def _abandoned() -> Problem:
-    return Problem(
-        "task.abandoned",
-        f"The worker died {MOST_ATTEMPTS} times in the middle of this task, so it was given up.",
-        _LOOK,
-        blame=Blame.BAKERY,
-    )
-
-
-_LOOK = "Look at the worker's log in the logs directory; then try again."

@@ -1,0 +1,21 @@
+"""Celery's side of databases: call the service."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+
+@shared_task(name="databases.tasks.work")
+def work(database_id: int) -> None:
+    """Somebody asked something of a database."""
+    from databases.services.work import work_on
+
+    work_on(database_id)
+
+
+@shared_task(name="databases.tasks.tend")
+def tend() -> None:
+    """Ask for what is due, and wake a worker for what waits: what a killed one left, too."""
+    from databases.services.tending import tend as tend_all
+
+    tend_all()
