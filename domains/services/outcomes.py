@@ -19,6 +19,7 @@ from infrastructure.hostnames import display
 PAUSES = (dt.timedelta(minutes=2), dt.timedelta(minutes=10), dt.timedelta(minutes=20), dt.timedelta(minutes=40))
 LONGEST_PAUSE = dt.timedelta(days=1)
 ALARMING = 3  # failures in a row of a first certificate; somebody is still looking at the first ones
+WARNINGS = (21, 14, 7)  # days before it expires
 SHORT_PAUSE = dt.timedelta(minutes=5)  # after what does not count at the authority
 
 
@@ -56,8 +57,7 @@ def installed(certificate: Certificate, facts: Facts, source: str | None = None)
         setattr(certificate, name, value)
     certificate.save(update_fields=list(changes))
     end_alarm(failed_key(certificate), revoked_key(certificate))
-    if facts.not_after > timezone.now() + dt.timedelta(days=21):
-        end_alarm(expires_key(certificate))
+    tell_of_expiry(certificate)  # of one that was uploaded with a few days left, too
     announce("certificate", certificate.pk)
 
 
@@ -85,6 +85,35 @@ def failed(certificate: Certificate, problem: Problem) -> None:
             deployment=certificate.deployment,
         )
     announce("certificate", certificate.pk)
+
+
+def tell_of_expiry(certificate: Certificate) -> None:
+    until, key = certificate.not_after, expires_key(certificate)
+    if until is None:
+        return
+    left = until - timezone.now()
+    life = until - (certificate.not_before or until - dt.timedelta(days=90))
+    # One that lives for days only is warned of in its last quarter: it is never three weeks before its end.
+    first_warning = min(dt.timedelta(days=WARNINGS[0]), life / 4)
+    if left > first_warning:
+        end_alarm(key)
+        return
+    days = max(0, left.days)
+    names = in_words(certificate.names)
+    said = f"The certificate for {names} expires in {days} days, on {until:%d %B %Y}."
+    if left.total_seconds() <= 0:
+        said = f"The certificate for {names} has expired on {until:%d %B %Y}: browsers refuse the site."
+    elif days == 0:
+        said = f"The certificate for {names} expires today, {until:%H:%M} UTC."
+    hint = "Upload its successor." if certificate.source == Source.UPLOADED else _why_not_renewed(certificate)
+    raise_alarm(
+        key,
+        subject=certificate.subject,
+        message=said,
+        hint=hint,
+        urgent=days < WARNINGS[-1],
+        deployment=certificate.deployment,
+    )
 
 
 def _left(certificate: Certificate) -> str:
@@ -127,3 +156,11 @@ def in_words(names: list[str], most: int = 4) -> str:
 
 def _burns(problem: Problem) -> bool:
     return problem.burns if isinstance(problem, IssuanceFailed) else False
+
+
+def _why_not_renewed(certificate: Certificate) -> str:
+    if certificate.error_message:
+        return f"The last renewal failed: {certificate.error_message} {certificate.error_hint}".strip()
+    if not certificate.automatic:
+        return "It is not renewed by itself: have it renewed, or switch that on."
+    return "Bakery renews it by itself; if this stays, see the log of its last certificate task."

@@ -25,7 +25,6 @@ from infrastructure.hostnames import display
 
 EVERY = dt.timedelta(days=1)
 AGAIN = dt.timedelta(hours=1)  # where something was wrong
-WARNINGS = (21, 14, 7)  # days before it expires
 logger = logging.getLogger(__name__)
 
 
@@ -50,7 +49,7 @@ def watch(certificate: Certificate) -> None:
     notice_renewal(certificate)
     look_at_names(certificate)
     look_for_revocation(certificate)
-    tell_of_expiry(certificate)
+    outcomes.tell_of_expiry(certificate)
     renew_in_time(certificate)
     Certificate.objects.filter(pk=certificate.pk).update(checked_at=timezone.now())
 
@@ -129,35 +128,6 @@ def look_for_revocation(certificate: Certificate) -> None:
     )
 
 
-def tell_of_expiry(certificate: Certificate) -> None:
-    until, key = certificate.not_after, outcomes.expires_key(certificate)
-    if until is None:
-        return
-    left = until - timezone.now()
-    life = until - (certificate.not_before or until - dt.timedelta(days=90))
-    # One that lives for days only is warned of in its last quarter: it is never three weeks before its end.
-    first_warning = min(dt.timedelta(days=WARNINGS[0]), life / 4)
-    if left > first_warning:
-        end_alarm(key)
-        return
-    days = max(0, left.days)
-    names = outcomes.in_words(certificate.names)
-    said = f"The certificate for {names} expires in {days} days, on {until:%d %B %Y}."
-    if left.total_seconds() <= 0:
-        said = f"The certificate for {names} has expired on {until:%d %B %Y}: browsers refuse the site."
-    elif days == 0:
-        said = f"The certificate for {names} expires today, {until:%H:%M} UTC."
-    hint = "Upload its successor." if certificate.source == Source.UPLOADED else _why_not_renewed(certificate)
-    raise_alarm(
-        key,
-        subject=certificate.subject,
-        message=said,
-        hint=hint,
-        urgent=days < WARNINGS[-1],
-        deployment=certificate.deployment,
-    )
-
-
 def renew_in_time(certificate: Certificate) -> Task | None:
     """In the last third of its life. Certbot's timer comes first: it looks twice a day and begins at that third."""
     if certificate.source != Source.CERTBOT or not certificate.automatic:
@@ -178,11 +148,3 @@ def renew_in_time(certificate: Certificate) -> Task | None:
     except Problem as problem:
         logger.warning("The certificate of %s is not renewed now: %s", certificate.subject, problem)
         return None
-
-
-def _why_not_renewed(certificate: Certificate) -> str:
-    if certificate.error_message:
-        return f"The last renewal failed: {certificate.error_message} {certificate.error_hint}".strip()
-    if not certificate.automatic:
-        return "It is not renewed by itself: have it renewed, or switch that on."
-    return "Bakery renews it by itself; if this stays, see the log of its last certificate task."

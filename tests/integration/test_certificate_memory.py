@@ -23,7 +23,7 @@ from domains.models import Certificate, Challenge, DnsProvider, Domain, Source, 
 from domains.services import issuance, outcomes
 from domains.services.certificate_work import work
 from domains.services.tending import forget_leftovers, tend
-from domains.services.watching import notice_renewal, renew_in_time, tell_of_expiry
+from domains.services.watching import notice_renewal, renew_in_time
 from infrastructure.certbot.failures import OF_ACME, RATE_LIMITED, IssuanceFailed
 from infrastructure.certificates.pem import read_pair
 from infrastructure.errors import Problem, Refused
@@ -172,23 +172,23 @@ def test_an_alarm_becomes_more_urgent_as_the_end_comes_near(
 ) -> None:
     installed.not_after = timezone.now() + days * DAY
     installed.not_before = installed.not_after - 90 * DAY
-    tell_of_expiry(installed)
+    outcomes.tell_of_expiry(installed)
     found = alarms().get("certificate.expires")
     assert bool(found) == bool(said)
     if found:
         assert said in found.message
         assert found.urgent == urgent
     installed.not_after = timezone.now() + 80 * DAY
-    tell_of_expiry(installed)
+    outcomes.tell_of_expiry(installed)
     assert alarms() == {}
 
 
 def test_a_certificate_that_lives_for_days_is_warned_of_in_its_last_quarter(installed: Certificate) -> None:
     installed.not_before, installed.not_after = timezone.now() - 3 * DAY, timezone.now() + 3 * DAY
-    tell_of_expiry(installed)
+    outcomes.tell_of_expiry(installed)
     assert alarms() == {}
     installed.not_before, installed.not_after = timezone.now() - 5 * DAY, timezone.now() + DAY
-    tell_of_expiry(installed)
+    outcomes.tell_of_expiry(installed)
     assert "certificate.expires" in alarms()
 
 

@@ -175,8 +175,7 @@ def test_a_certificate_of_ones_own_is_checked_and_served(site: Site, tmp_path: P
     assert site.served("shop") == site.row["fingerprint"]
     assert site.certificate("renew", site.name, check=False)["id"] == "certificate.uploaded"
 
-    # Nobody renews it, so somebody is told in time; then it expires.
-    site.certificate("check", site.name)
+    # Nobody renews it, so somebody is told at once; then it expires.
     assert site.alarms() == {"certificate.expires"}
     expired = read_pair(old.chain_pem, old.key_pem, allow_expired=True)
     CertificateStore(site.store.parent, site.store.stat().st_gid).install(site.store.name, expired)
