@@ -10,6 +10,7 @@ import email.utils
 import re
 from dataclasses import dataclass
 
+from infrastructure.certbot.connection_words import in_plain_words
 from infrastructure.errors import Blame, Problem
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -266,6 +267,7 @@ IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
         ((r"certbot\.errors\.authorizationerror", "some challenges have failed"), OF_ACME["unauthorized"]),
     )
 )
+OF_THE_CONNECTION = ("acme.untrusted", "acme.too-late", "acme.unreachable")
 TYPE = re.compile(r"urn:ietf:params:acme:error:([A-Za-z]+)")
 RAISED = re.compile(r"acme\.messages\.Error: urn:ietf:params:acme:error:([A-Za-z]+) :: ([^\n]+)")
 DETAIL = re.compile(r'"detail":\s*"((?:[^"\\]|\\.)*)"')
@@ -294,6 +296,8 @@ def translate(output: str, log: str, now: dt.datetime) -> IssuanceFailed:
                 groups = found.groupdict()
                 named = groups.get("option") or groups.get("plugin") or ""
                 detail = named if kind.id == "certbot.plugin-missing" else last
+                if kind.id in OF_THE_CONNECTION:
+                    detail = in_plain_words(last)
                 return IssuanceFailed(kind, detail, not_before=_later(now, kind))
     return IssuanceFailed(UNKNOWN, last, not_before=None)
 

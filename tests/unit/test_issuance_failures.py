@@ -95,6 +95,47 @@ def test_what_certbot_says_for_itself_is_told_apart(output: str, id: str) -> Non
     assert "{detail}" not in f"{problem.message}{problem.hint}"
 
 
+POOL = "HTTPSConnectionPool(host='acme.example', port={port}): Max retries exceeded with url: /dir (Caused by {cause})"
+OBJECT = "<urllib3.connection.HTTPSConnection object at 0x7f833f742590>"
+REFUSED = f"NewConnectionError('{OBJECT}: Failed to establish a new connection: [Errno 111] Connection refused')"
+UNKNOWN = f"NewConnectionError('{OBJECT}: Failed to establish a new connection: [Errno -2] Name or service not known')"
+UNRESOLVED = (
+    "NameResolutionError(\"Failed to resolve 'acme.example' ([Errno -3] Temporary failure in name resolution)\")"
+)
+SLOW = f"ConnectTimeoutError({OBJECT}, 'Connection to acme.example timed out. (connect timeout=45)')"
+BY_PROXY = f"ProxyError('Cannot connect to proxy.', {REFUSED})"
+NOT_TRUSTED = "SSLError(1, '[SSL] certificate verify failed: unable to get local issuer certificate (_ssl.c:992)')"
+
+
+@pytest.mark.parametrize(
+    ("raised", "port", "cause", "told"),
+    [
+        ("ConnectionError", 14000, REFUSED, "acme.example:14000: nobody listens there (connection refused)"),
+        ("ConnectionError", 443, UNKNOWN, "acme.example: DNS does not know its name"),
+        ("ConnectionError", 443, UNRESOLVED, "acme.example: DNS does not know its name"),
+        ("ConnectTimeout", 443, SLOW, "acme.example: it does not answer in time"),
+        ("ProxyError", 443, BY_PROXY, "acme.example: the proxy of this host does not lead there"),
+        ("SSLError", 443, NOT_TRUSTED, "acme.example: its certificate is from an unknown authority"),
+    ],
+)
+def test_a_connection_that_does_not_come_about_is_told_in_plain_words(
+    raised: str, port: int, cause: str, told: str
+) -> None:
+    output = f"An unexpected error occurred:\nrequests.exceptions.{raised}: {POOL.format(port=port, cause=cause)}\n"
+    message = translate(
+        f"{output}Ask for help or search for solutions at https://community.example.\n", "", NOW
+    ).message
+    assert message.endswith(told)
+
+
+def test_certbots_own_words_for_a_refused_connection_are_made_plain() -> None:
+    problem = translate(
+        "An unexpected error occurred:\nValueError: Requesting localhost/dir: Connection refused\n", "", NOW
+    )
+    assert problem.id == "acme.unreachable"
+    assert problem.message.endswith("cannot be reached: localhost: nobody listens there (connection refused)")
+
+
 def test_a_missing_plugin_names_its_package() -> None:
     problem = translate("certbot: error: unrecognized arguments: --dns-ovh --dns-ovh-credentials /x.ini", "", NOW)
     assert "apt-get install python3-certbot-dns-ovh" in problem.hint
