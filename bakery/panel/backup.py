@@ -20,8 +20,8 @@ from bakery.panel.contents import About, in_words, pack
 from bakery.panel.host_settings import moving_settings
 from bakery.version import current
 from deployments.models import Deployment, LogChunk, PersistentDirectory
-from infrastructure import postgres
 from infrastructure.errors import HostProblem
+from infrastructure.postgres import dumps
 from infrastructure.runner import Runner
 from infrastructure.secret import Secret
 
@@ -45,9 +45,7 @@ def back_up(
         say("→ dump the database")
         skipped = NEVER_TAKEN if with_logs else (*NEVER_TAKEN, LogChunk._meta.db_table)
         dump = directory / "database"
-        postgres.dump(
-            settings.BAKERY.database_url, dump, Runner(), without_rows_of=skipped, private_tools=private_tools()
-        )
+        dumps.dump(settings.BAKERY.database_url, dump, Runner(), without_rows_of=skipped, private_tools=private_tools())
         say("→ gather certificates")
         with in_words(directory):
             gathered = certificates.collect(directory)

@@ -28,10 +28,10 @@ from deployments.models import Deployment
 from deployments.services import moving
 from domains.models import Domain
 from domains.services.panel import apply_panel
-from infrastructure import postgres
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.hostnames import display
 from infrastructure.panel_processes import PanelProcesses, panel_processes
+from infrastructure.postgres import dumps
 from infrastructure.runner import Runner
 from infrastructure.secret import Secret
 
@@ -67,7 +67,7 @@ def restore(
         with stopped(processes, say) as managed:
             tasks, previous = _swap(backup, file_of_settings, brought, by_email, say)
             notes = _bring_the_host_along(present, backup.certificates, say)
-            postgres.drop_previous(settings.BAKERY.database_url, previous)
+            dumps.drop_previous(settings.BAKERY.database_url, previous)
     notes += _what_to_know(backup.about, tasks)
     return Restored(backup.about, sorted(brought), tasks, managed, processes.how_to_start, notes)
 
@@ -132,7 +132,7 @@ def _swap(
     before = settings.BAKERY
     say("→ restore the database")
     connection.close()
-    previous = postgres.restore(before.database_url, backup.database, Runner(), private_tools=private_tools())
+    previous = dumps.restore(before.database_url, backup.database, Runner(), private_tools=private_tools())
     try:
         file.write(brought)
         keys = tuple(key.strip() for key in brought[KEY].split(",") if key.strip())
@@ -145,7 +145,7 @@ def _swap(
         settings.BAKERY = before
         file.put_back()
         connection.close()
-        postgres.put_back(before.database_url, previous)
+        dumps.put_back(before.database_url, previous)
         if isinstance(error, Problem | KeyboardInterrupt):
             raise
         raise HostProblem(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 
 from infrastructure.errors import HostProblem
-from infrastructure.postgres_server import first_line
+from infrastructure.postgres.server import first_line
 from infrastructure.runner import Command
 from infrastructure.secret import Secret
 from infrastructure.server.work import Work

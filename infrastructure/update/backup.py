@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infrastructure.errors import HostProblem
 from infrastructure.files import make_directory, point_symlink, sync_directory, write_atomically
-from infrastructure.postgres import drop_previous, dump, restore
+from infrastructure.postgres.dumps import drop_previous, dump, restore
 from infrastructure.runner import Runner
 from infrastructure.trees import remove_tree
 from infrastructure.update.place import Place

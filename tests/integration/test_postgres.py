@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from infrastructure import postgres, postgres_tools
 from infrastructure.errors import HostProblem
+from infrastructure.postgres import dumps
+from infrastructure.postgres import tools as postgres_tools
 from infrastructure.runner import Runner
 from tests.instance import Instance
 
@@ -71,32 +72,32 @@ def cakes(url: str) -> set[object]:
 
 def test_a_dump_comes_back_in_the_place_of_what_is_there(instance: Instance, url: str, tmp_path: Path) -> None:
     file = tmp_path / "dump"
-    postgres.dump(url, file, Runner(), without_rows_of=["crumbs"])
+    dumps.dump(url, file, Runner(), without_rows_of=["crumbs"])
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == ["dump"]
-    postgres.check(file, Runner())
+    dumps.check(file, Runner())
     run(url, "INSERT INTO cakes VALUES ('later')")
     before = databases(instance)
 
-    previous = postgres.restore(url, file, Runner())
+    previous = dumps.restore(url, file, Runner())
     assert cakes(url) == {"éclair"}
     assert run(url, "SELECT * FROM crumbs") == []
     assert databases(instance) - before == {previous}
-    postgres.drop_previous(url, previous)
+    dumps.drop_previous(url, previous)
     assert databases(instance) == before
 
 
 def test_what_was_replaced_can_be_put_back(instance: Instance, url: str, tmp_path: Path) -> None:
     before = databases(instance)
-    postgres.dump(url, tmp_path / "dump", Runner())
+    dumps.dump(url, tmp_path / "dump", Runner())
     run(url, "INSERT INTO cakes VALUES ('later')")
-    postgres.put_back(url, postgres.restore(url, tmp_path / "dump", Runner()))
+    dumps.put_back(url, dumps.restore(url, tmp_path / "dump", Runner()))
     assert cakes(url) == {"éclair", "later"}
     assert databases(instance) == before
 
 
 def test_a_database_in_use_is_swapped_while_its_users_keep_coming_back(url: str, tmp_path: Path) -> None:
-    postgres.dump(url, tmp_path / "dump", Runner())
+    dumps.dump(url, tmp_path / "dump", Runner())
     run(url, "INSERT INTO cakes VALUES ('later')")
     over = threading.Event()
     seen: list[frozenset[object]] = []
@@ -114,7 +115,7 @@ def test_a_database_in_use_is_swapped_while_its_users_keep_coming_back(url: str,
     idle = psycopg.connect(url)
     idle.execute("SELECT * FROM cakes")  # in a transaction, with a lock
     try:
-        postgres.restore(url, tmp_path / "dump", Runner())
+        dumps.restore(url, tmp_path / "dump", Runner())
         assert cakes(url) == {"éclair"}
     finally:
         over.set()
@@ -126,14 +127,14 @@ def test_a_database_in_use_is_swapped_while_its_users_keep_coming_back(url: str,
 
 def test_no_password_stands_in_an_argv_or_in_an_error(url: str, tmp_path: Path) -> None:
     recorder = Recorder()
-    postgres.dump(url, tmp_path / "dump", Runner(recorder))
-    postgres.restore(url, tmp_path / "dump", Runner(recorder))
+    dumps.dump(url, tmp_path / "dump", Runner(recorder))
+    dumps.restore(url, tmp_path / "dump", Runner(recorder))
     said = " ".join(part for argv in recorder.argvs for part in argv)
     assert "pg_dump" in said
     assert "pg_restore" in said
     assert str(urlsplit(url).password) not in said
     with pytest.raises(HostProblem) as caught:
-        postgres.dump(url.replace(f":{urlsplit(url).password}@", ":not-the-password@"), tmp_path / "other", Runner())
+        dumps.dump(url.replace(f":{urlsplit(url).password}@", ":not-the-password@"), tmp_path / "other", Runner())
     assert caught.value.id == "postgres.silent"
     assert "not-the-password" not in str(caught.value)
 
@@ -145,7 +146,7 @@ def test_a_damaged_dump_leaves_the_database_as_it_was(
 ) -> None:
     file = tmp_path / "dump"
     run(url, "INSERT INTO cakes SELECT md5(i::text) FROM generate_series(1, 5000) i")
-    postgres.dump(url, file, Runner())
+    dumps.dump(url, file, Runner())
     whole = file.read_bytes()
     middle = len(whole) // 2
     broken = {
@@ -157,7 +158,7 @@ def test_a_damaged_dump_leaves_the_database_as_it_was(
     file.write_bytes(broken[damage])
     before = databases(instance)
     with pytest.raises(HostProblem) as caught:
-        postgres.restore(url, file, Runner())
+        dumps.restore(url, file, Runner())
     assert caught.value.id in ("postgres.not-a-dump", "postgres.failed")
     assert databases(instance) == before
     assert len(cakes(url)) == 5001
@@ -166,29 +167,29 @@ def test_a_damaged_dump_leaves_the_database_as_it_was(
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
 def test_a_dump_of_a_newer_version_is_told_from_a_damaged_one(url: str, tmp_path: Path) -> None:
     file = tmp_path / "dump"
-    postgres.dump(url, file, Runner())
+    dumps.dump(url, file, Runner())
     data = bytearray(file.read_bytes())
     data[6] = 99  # the minor version of the archive's format, behind PGDMP and the major one
     file.write_bytes(data)
     with pytest.raises(HostProblem) as caught:
-        postgres.check(file, Runner())
+        dumps.check(file, Runner())
     assert caught.value.id == "postgres.newer-dump"
 
 
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
 def test_a_role_without_the_right_is_told_what_it_lacks(instance: Instance, url: str, tmp_path: Path) -> None:
-    postgres.dump(url, tmp_path / "dump", Runner())
+    dumps.dump(url, tmp_path / "dump", Runner())
     admin = address(instance, "postgres")
     run(admin, "CREATE ROLE modest LOGIN PASSWORD 'modest-password'")
     try:
         with pytest.raises(HostProblem) as caught:
-            postgres.restore(address(instance, "plain", "modest", "modest-password"), tmp_path / "dump", Runner())
+            dumps.restore(address(instance, "plain", "modest", "modest-password"), tmp_path / "dump", Runner())
         assert caught.value.id == "postgres.no-createdb"
         assert 'ALTER ROLE "modest" CREATEDB' in caught.value.hint
         run(admin, "ALTER ROLE modest CREATEDB")
         before = databases(instance)
         with pytest.raises(HostProblem) as caught:  # it does not own the database
-            postgres.restore(address(instance, "plain", "modest", "modest-password"), tmp_path / "dump", Runner())
+            dumps.restore(address(instance, "plain", "modest", "modest-password"), tmp_path / "dump", Runner())
         assert caught.value.id == "postgres.refused"
         assert databases(instance) == before
     finally:
@@ -197,14 +198,14 @@ def test_a_role_without_the_right_is_told_what_it_lacks(instance: Instance, url:
 
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
 def test_a_role_of_its_own_restores_a_dump_of_another_role(instance: Instance, url: str, tmp_path: Path) -> None:
-    postgres.dump(url, tmp_path / "dump", Runner())
+    dumps.dump(url, tmp_path / "dump", Runner())
     admin = address(instance, "postgres")
     run(admin, "CREATE ROLE owner LOGIN CREATEDB PASSWORD 'owner-password'")
     run(admin, "CREATE DATABASE owned OWNER owner")
     run(admin, "REVOKE ALL ON DATABASE owned FROM PUBLIC")
     mine = address(instance, "owned", "owner", "owner-password")
     try:
-        postgres.drop_previous(mine, postgres.restore(mine, tmp_path / "dump", Runner()))
+        dumps.drop_previous(mine, dumps.restore(mine, tmp_path / "dump", Runner()))
         assert cakes(mine) == {"éclair"}
         assert run(admin, "SELECT has_database_privilege('public', 'owned', 'CONNECT')") == [(False,)]
         run(mine, "CREATE TABLE more (id int)")
@@ -216,10 +217,10 @@ def test_a_role_of_its_own_restores_a_dump_of_another_role(instance: Instance, u
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
 def test_a_place_that_cannot_be_written_is_explained(url: str, tmp_path: Path) -> None:
     with pytest.raises(HostProblem) as caught:
-        postgres.dump(url, tmp_path / "nowhere" / "dump", Runner())
+        dumps.dump(url, tmp_path / "nowhere" / "dump", Runner())
     assert caught.value.id == "postgres.file"
     with pytest.raises(HostProblem) as caught:
-        postgres.restore(url, tmp_path / "nowhere" / "dump", Runner())
+        dumps.restore(url, tmp_path / "nowhere" / "dump", Runner())
     assert caught.value.id == "postgres.file"
 
 

@@ -22,8 +22,8 @@ from psycopg.conninfo import make_conninfo
 
 from infrastructure.errors import HostProblem
 from infrastructure.files import sync_directory
-from infrastructure.postgres_server import Place, in_words
-from infrastructure.postgres_tools import ClientTools, find_tools, fitting
+from infrastructure.postgres.server import Place, in_words
+from infrastructure.postgres.tools import ClientTools, find_tools, fitting
 from infrastructure.runner import Command, CommandFailed, Runner
 from infrastructure.secret import Masker, Secret
 
