@@ -179,6 +179,8 @@ CELERY_BEAT_SCHEDULE = {
     # Each name has its own time; see domains.services.verification.
     "verify-names": {"task": "domains.tasks.verify_names", "schedule": 15.0, "options": {"expires": 15.0}},
     "tend-databases": {"task": "databases.tasks.tend", "schedule": 10.0, "options": {"expires": 10.0}},
+    # Each is looked at every few minutes, and measured once an hour; see databases.services.measuring.
+    "measure-databases": {"task": "databases.tasks.measure", "schedule": 60.0, "options": {"expires": 60.0}},
     "trim-build-cache": {
         "task": "deployments.tasks.trim_build_cache",
         "schedule": 600.0,

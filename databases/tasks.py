@@ -19,3 +19,11 @@ def tend() -> None:
     from databases.services.tending import tend as tend_all
 
     tend_all()
+
+
+@shared_task(name="databases.tasks.measure")
+def measure() -> None:
+    """Look whether each answers; once an hour at what it measures."""
+    from databases.services.measuring import look_at_due
+
+    look_at_due()

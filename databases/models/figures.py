@@ -14,6 +14,10 @@ class DatabaseSnapshot(models.Model):
     table_count = models.PositiveIntegerField()
     connections = models.PositiveIntegerField()
     cache_hit = models.FloatField(null=True, help_text="Of the blocks read since the one before, 0 to 1; none: null.")
+    blocks_hit = models.PositiveBigIntegerField(
+        default=0, help_text="The server's own count, for the next one to compare."
+    )
+    blocks_read = models.PositiveBigIntegerField(default=0)
     bloat_bytes = models.PositiveBigIntegerField(null=True, help_text="An estimate.")
     # Of the newest alone, to spare room: the largest tables and, where pg_stat_statements is on, the slowest queries.
     largest = models.JSONField(default=list, blank=True, help_text='[{"table", "bytes", "rows", "bloat_bytes"}]')

@@ -34,10 +34,10 @@ def work_on(database_id: int) -> None:
     """Do everything that is asked of it, unless another worker is at it."""
     if not waiting().filter(database=database_id).exists():
         return
-    with held_alone(_locks() / f"database-{database_id}.lock") as mine:
+    with held_alone(locks() / f"database-{database_id}.lock") as mine:
         while mine and (task := _next(database_id)):
             with ExitStack() as stack:
-                if task.kind in HEAVY and not stack.enter_context(held_alone(_locks() / "heavy.lock")):
+                if task.kind in HEAVY and not stack.enter_context(held_alone(locks() / "heavy.lock")):
                     return  # tending wakes a worker again
                 if not run(_begin(task)):
                     return
@@ -110,7 +110,7 @@ def _fail(task: Task, job: DatabaseJob | None, problem: Problem) -> None:
     announce("task", task.pk)
 
 
-def _locks() -> Path:
+def locks() -> Path:
     directory: Path = settings.BAKERY.data_dir / "locks"
     directory.mkdir(mode=0o700, exist_ok=True)
     return directory
