@@ -14,6 +14,7 @@ from bakery.models import Alarm
 from bakery.permissions import person_of, requires
 from bakery.roles import Action
 from bakery.updates import api as updates
+from databases import api as databases
 from deployments import api as deployments
 from domains import api as domains
 
@@ -61,6 +62,7 @@ urlpatterns = [
     path("alarms", alarms, name="api-alarms"),
     *deployments.urlpatterns,
     *domains.urlpatterns,
+    *databases.urlpatterns,
     *updates.urlpatterns,
     path("<path:rest>", unknown, name="api-unknown"),
 ]

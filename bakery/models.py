@@ -186,6 +186,11 @@ class AlarmQuerySet(models.QuerySet["Alarm"]):
         """The urgent ones first, then what was said last."""
         return self.select_related("deployment").order_by("-urgent", "-changed_at", "-pk")
 
+    def of_databases(self, *pks: int) -> AlarmQuerySet:
+        """Those of these databases; of all, where none is named."""
+        about = self.filter(key__startswith="database.")
+        return about.filter(key__regex=rf":({'|'.join(map(str, pks))})$") if pks else about
+
 
 class Alarm(models.Model):
     """Something that a person has to look at, until it is over: shown in the activity feed and on the dashboard.
@@ -215,6 +220,12 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.message}"
+
+    @property
+    def database_pk(self) -> int | None:
+        """The database that it is about, from its key (``database.quota:7``)."""
+        kind, _, number = self.key.partition(":")
+        return int(number) if kind.startswith("database.") and number.isdecimal() else None
 
 
 class AvailableVersion(models.Model):

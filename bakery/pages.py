@@ -18,18 +18,20 @@ Parts = Mapping[str, str | tuple[str, Callable[[], Context]]]
 SHOWN_ALARMS = 20
 
 
-def open_alarms(request: HttpRequest, deployment_pk: int | None = None) -> Context:
-    """What ``includes/_alarms.html`` shows: the alarms of everything, or of one deployment."""
+def open_alarms(request: HttpRequest, deployment_pk: int | None = None, *, database_pk: int | None = None) -> Context:
+    """What ``includes/_alarms.html`` shows: the alarms of everything, of one deployment, or of one database."""
     found = Alarm.objects.visible_to(request.user).open().for_list()
+    address = reverse("alarms")
     if deployment_pk is not None:
-        found = found.filter(deployment=deployment_pk)
+        found, address = found.filter(deployment=deployment_pk), reverse("deployment-alarms", args=[deployment_pk])
+    elif database_pk is not None:
+        found, address = found.of_databases(database_pk), reverse("database-alarms", args=[database_pk])
     rows = list(found[: SHOWN_ALARMS + 1])
-    address = reverse("deployment-alarms", args=[deployment_pk]) if deployment_pk else reverse("alarms")
     return {
         "alarms": rows[:SHOWN_ALARMS],
         "more_alarms": found.count() - SHOWN_ALARMS if len(rows) > SHOWN_ALARMS else 0,
         "alarms_url": address,
-        "alarms_of_one": deployment_pk is not None,
+        "alarms_of_one": deployment_pk is not None or database_pk is not None,
     }
 
 

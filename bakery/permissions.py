@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest
 from accounts.models import User
 from bakery.models import Task
 from bakery.roles import Action
+from databases.models import Backup, Database
 from deployments.models import Deployment, LogStream, Release
 from domains.models import Domain
 
@@ -56,6 +57,22 @@ def access_domain(request: HttpRequest, deployment: Deployment | None, pk: int) 
     found = Domain.objects.visible_to(request.user).for_list().filter(deployment=deployment, pk=pk).first()
     if found is None:
         raise Http404(f"{deployment or 'Bakery'} has no such name. It may have been removed.")
+    return found
+
+
+def access_database(request: HttpRequest, key: int | str) -> Database:
+    """``key`` is its id, or its name as the API has it. Without its secrets."""
+    known_by = {"pk": key} if isinstance(key, int) else {"name": key}
+    found = Database.objects.visible_to(request.user).for_list().filter(**known_by).first()
+    if found is None:
+        raise Http404("There is no such database. It may have been dropped.")
+    return found
+
+
+def access_backup(request: HttpRequest, database: Database, pk: int) -> Backup:
+    found = Backup.objects.visible_to(request.user).for_list().filter(database=database, pk=pk).first()
+    if found is None:
+        raise Http404(f"“{database}” has no such backup. It may have been deleted.")
     return found
 
 

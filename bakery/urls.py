@@ -13,6 +13,7 @@ urlpatterns = [
     path("sidebar", views.sidebar, name="sidebar"),
     path("alarms", views.alarms, name="alarms"),
     path("alarms/<int:pk>", views.alarms, name="deployment-alarms"),
+    path("alarms/databases/<int:pk>", views.database_alarms, name="database-alarms"),
     path("activity", views.activity, name="activity"),
     path("activity/<int:pk>", views.task, name="task"),
     path("", include("bakery.updates.urls")),
@@ -20,6 +21,7 @@ urlpatterns = [
     path("api/", include("bakery.api_urls")),
     path("", include("deployments.urls")),
     path("", include("domains.urls")),
+    path("", include("databases.urls")),
     path("streams/", include("deployments.log_urls")),
     # The admin has a sign-in of its own, which knows nothing of ours: throttling, roles, where to go next.
     path("admin/login/", views.admin_login, name="admin-login"),

@@ -59,6 +59,12 @@ def alarms(request: HttpRequest, pk: int | None = None) -> HttpResponse:
 
 @requires(Action.VIEW)
 @require_safe
+def database_alarms(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "includes/_alarms.html", open_alarms(request, database_pk=pk))
+
+
+@requires(Action.VIEW)
+@require_safe
 def sidebar(request: HttpRequest) -> HttpResponse:
     return render(request, "includes/_sidebar_deployments.html")
 

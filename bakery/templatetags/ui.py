@@ -121,12 +121,12 @@ def place_url(place: Any, name: str, *ids: int) -> str:
 
 @register.simple_tag
 def said(state: Any) -> SafeString:
-    """A ``domains.presentation.Said`` as a badge; its detail is the tooltip."""
+    """A ``Said`` of an app's ``presentation`` as a badge; its detail is the tooltip."""
     return format_html(
         '<span class="badge tone-{}"{}>{}{}</span>',
         state.tone,
         format_html(' title="{}"', state.detail) if state.detail else "",
-        icon(state.icon),
+        _shape(state.icon),
         state.words,
     )
 
@@ -169,6 +169,40 @@ def short(sha: str) -> str:
 @register.filter
 def gigabytes(count: int) -> str:
     return f"{count / 1024**3:.1f} GB"
+
+
+@register.filter
+def seconds(count: float) -> str:
+    return in_words(count)
+
+
+@register.filter
+def milliseconds(count: float) -> str:
+    return f"{count:.1f} ms" if count < 1000 else in_words(count / 1000)
+
+
+@register.filter
+def percent(part: float) -> str:
+    """Of 1. Never 100 % where something is missing.
+
+    >>> percent(0.9999), percent(1), percent(0.5)
+    ('99.9 %', '100 %', '50.0 %')
+    """
+    return "100 %" if part >= 1 else f"{int(part * 1000) / 10:.1f} %"
+
+
+@register.filter
+def thousands(count: int) -> str:
+    return f"{int(count):,}"
+
+
+@register.filter
+def postgres_version(number: int) -> str:
+    """
+    >>> postgres_version(150004), postgres_version(180000)
+    ('15.4', '18.0')
+    """
+    return f"{number // 10000}.{number % 10000}"
 
 
 @register.filter

@@ -14,12 +14,13 @@ PAGES = (
     "/deployments",
     "/deployments/new",
     "/domains",
+    "/databases",
     "/activity",
     "/settings/domain",
     "/settings/dns-providers",
     "/auth/password",
 )
-TABS = ("", "/releases", "/logs", "/environment", "/domains", "/settings")
+TABS = ("", "/releases", "/logs", "/environment", "/domains", "/databases", "/settings")
 NAME = "browser-shop"
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from bakery.models import Alarm, AvailableVersion, Task, TaskKind
 from bakery.roles import Role
+from databases.models import Attachment, Backup, BackupPlan, Database, DatabaseSnapshot, Disclosure, Storage
 from deployments.models import Deployment, EnvVar, LogChunk, LogStream, Release, StreamKind
 from deployments.services import requests
 from deployments.services.settings import create_deployment
@@ -21,9 +22,8 @@ from infrastructure.secret import Secret
 from tests.integration.people import PASSWORD, alice, bob, charlie
 
 pytestmark = pytest.mark.django_db
-OURS = [
-    model for model in apps.get_models() if model._meta.app_label in ("accounts", "bakery", "deployments", "domains")
-]
+APPS = ("accounts", "bakery", "databases", "deployments", "domains")
+OURS = [model for model in apps.get_models() if model._meta.app_label in APPS]
 CHANGEABLE = {"User", "Deployment", "EnvVar"}
 READ_ONLY = [model for model in OURS if model.__name__ not in CHANGEABLE]
 
@@ -53,6 +53,18 @@ def shop() -> Deployment:
     Certificate.objects.create(deployment=made)
     DnsProvider.objects.create(name="zone", plugin="rfc2136", credentials=Secret("very secret"))
     Alarm.objects.create(key="certificate.expires:1", subject="shop", message="It runs out.", deployment=made)
+    url = Secret("postgresql://u:very secret@h/d")
+    database = Database.objects.create(name="shop-db", deployment=made, password=Secret("very secret"), url=url)
+    storage = Storage.objects.create(
+        name="s3", endpoint="https://s3.example.com", bucket="b", access_key="a", secret_key=Secret("very secret")
+    )
+    BackupPlan.objects.create(database=database, storage=storage, passphrase=Secret("very secret"))
+    Backup.objects.create(database=database, subject="shop-db", storage=storage, passphrase=Secret("very secret"))
+    Attachment.objects.create(deployment=made, database=database)
+    DatabaseSnapshot.objects.create(
+        database=database, taken_at=timezone.now(), size_bytes=1, table_count=1, connections=1
+    )
+    Disclosure.objects.create(database=database, subject="shop-db", what="connection string")
     AvailableVersion.objects.create(sha="a" * 40, changes=[{"sha": "a" * 40, "date": "", "subject": "A change"}])
     stream = LogStream.objects.create(kind=StreamKind.BUILD, deployment=made, release=task.release)
     LogChunk.objects.create(

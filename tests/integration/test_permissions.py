@@ -24,6 +24,7 @@ from websockets.sync.client import connect
 from accounts.models import User
 from bakery.models import Task, TaskKind
 from bakery.routing import websocket_urlpatterns
+from databases.models import Database, DatabaseState
 from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
 from deployments.services.settings import create_deployment
 from deployments.services.snapshot import Snapshot
@@ -99,6 +100,11 @@ URLS = {
     "domains:provider-add": (ADMIN, ADMIN),
     "domains:provider": (ADMIN, ADMIN),
     "domains:provider-remove": (ADMIN, ADMIN),
+    "database-alarms": (VIEWER, VIEWER),
+    "databases:list": (VIEWER, VIEWER),
+    "databases:detail": (VIEWER, VIEWER),
+    "databases:backups": (VIEWER, VIEWER),
+    "databases:of": (VIEWER, VIEWER),
     "logs:viewer": (VIEWER, VIEWER),
     "logs:lines": (VIEWER, VIEWER),
     "logs:search": (VIEWER, VIEWER),
@@ -138,6 +144,9 @@ URLS = {
     "api-panel-certificate-upload": (ADMIN, ADMIN),
     "api-dns-providers": (ADMIN, ADMIN),
     "api-dns-provider": (ADMIN, ADMIN),
+    "api-databases": (VIEWER, VIEWER),
+    "api-database": (VIEWER, VIEWER),
+    "api-database-backups": (VIEWER, VIEWER),
     "api-update": (ADMIN, ADMIN),
     "api-update-look": (ADMIN, ADMIN),
     "api-unknown": (VIEWER, VIEWER),
@@ -194,6 +203,7 @@ class Things:
     task: Task
     panel_domain: Domain
     provider: DnsProvider
+    database: Database
 
     @classmethod
     def make(cls) -> Things:
@@ -206,11 +216,14 @@ class Things:
         task = Task.objects.create(kind=TaskKind.DEPLOY, subject=shop.name, deployment=shop, release=release)
         panel = Domain.objects.create(hostname="panel.bakery-shop.com", primary=True)
         provider = DnsProvider.objects.create(name="our zone", plugin="rfc2136", credentials=Secret("secret"))
-        return cls(shop, release, stream, task, panel, provider)
+        database = Database.objects.create(name="shop-db", deployment=shop, state=DatabaseState.READY)
+        return cls(shop, release, stream, task, panel, provider, database)
 
     def _pk(self, name: str) -> int:
         if name in ("task", "deployments:cancel", "api-task", "api-cancel"):
             return self.task.pk
+        if name.startswith("databases:") and name != "databases:of":
+            return self.database.pk
         return self.provider.pk if "provider" in name else self.deployment.pk
 
     def path(self, route: str, name: str) -> str:
@@ -221,7 +234,7 @@ class Things:
             "variable_pk": self.deployment.env_vars.get().pk,
             "stream_id": self.stream.pk,
             "domain_pk": (self.panel_domain if "panel" in name else self.deployment.domains.get()).pk,
-            "name": "Dockerfile",
+            "name": self.database.name if "database" in name else "Dockerfile",
             "rest": "nowhere",
             "id": 1,
             "object_id": self.deployment.pk,

@@ -10,7 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from bakery.alarms import raise_alarm
 from bakery.models import Task, TaskKind, TaskState, TaskStep
+from databases.models import Attachment, Backup, BackupState, Database, DatabaseSnapshot, DatabaseState
 from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
 from deployments.services.env import set_env
 from deployments.services.settings import create_deployment
@@ -118,3 +120,48 @@ def test_more_steps_need_no_more_queries() -> None:
         grows(lambda: f"/activity/{task.pk}", lambda _: TaskStep.objects.create(task=task, phase="build", argv=["a"]))
         == 0
     )
+
+
+def add_database(number: int) -> Database:
+    deployment = create_deployment(by=None, name=f"user-{number}", repository="https://example.com/user.git")
+    made = Database.objects.create(name=f"database-{number}", deployment=deployment, state=DatabaseState.READY)
+    Attachment.objects.create(deployment=deployment, database=made)
+    DatabaseSnapshot.objects.create(
+        database=made, taken_at=timezone.now(), size_bytes=1, table_count=1, connections=1, largest=[]
+    )
+    add_backup(made)
+    raise_alarm(f"database.quota:{made.pk}", subject=made.name, message="It is too large.")
+    return made
+
+
+def add_backup(database: Database) -> Backup:
+    return Backup.objects.create(
+        database=database, subject=database.name, state=BackupState.GOOD, tested_at=timezone.now(), test_ok=True
+    )
+
+
+@pytest.mark.parametrize("path", ["/databases", "/databases?q=database", "/api/databases"])
+def test_more_databases_need_no_more_queries(path: str) -> None:
+    assert grows(lambda: path, add_database) == 0
+
+
+@pytest.mark.parametrize("page", ["", "/backups"])
+def test_more_backups_tasks_and_attachments_of_a_database_need_no_more_queries(page: str) -> None:
+    database = add_database(99)
+
+    def add(number: int) -> None:
+        add_backup(database)
+        user = create_deployment(by=None, name=f"other-{number}", repository="https://example.com/other.git")
+        Attachment.objects.create(deployment=user, database=database, variable=f"URL_{number}")
+        Task.objects.create(kind=TaskKind.BACK_UP, subject="x", database=database, state=TaskState.SUCCEEDED)
+
+    assert grows(lambda: f"/databases/{database.pk}{page}", add) == 0
+
+
+def test_more_databases_of_a_deployment_need_no_more_queries() -> None:
+    shop = add_deployment(99)
+
+    def add(number: int) -> None:
+        Attachment.objects.create(deployment=shop, database=add_database(number), variable=f"URL_{number}")
+
+    assert grows(lambda: f"/deployments/{shop.pk}/databases", add) == 0

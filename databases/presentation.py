@@ -1,0 +1,101 @@
+"""What pages say of a database, a backup and a restore test: in words, a tone and a shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bakery.models import Alarm
+from databases.models import Backup, BackupState, Database, DatabaseState
+from databases.services.overview import Overview
+
+
+@dataclass(frozen=True)
+class Said:
+    """A state as a badge (``{% said %}``): ``tone`` is its colour, ``icon`` its shape, so neither is needed alone."""
+
+    tone: str
+    icon: str
+    words: str
+    detail: str = ""
+
+
+STATES = {
+    DatabaseState.CREATING: ("blue", "state-busy"),
+    DatabaseState.READY: ("green", "check"),
+    DatabaseState.FAILED: ("red", "cross"),
+    DatabaseState.DROPPING: ("amber", "state-busy"),
+}
+BACKUP_STATES = {
+    BackupState.RUNNING: ("blue", "state-busy"),
+    BackupState.GOOD: ("green", "check"),
+    BackupState.FAILED: ("red", "cross"),
+}
+
+
+def state_of(database: Database) -> Said:
+    state = DatabaseState(database.state)
+    if state == DatabaseState.READY and database.problem:
+        return Said("red", "state-broken", "Needs attention", database.problem)
+    if not database.is_managed and state == DatabaseState.READY and not database.checked_at:
+        return Said("grey", "state-waiting", "Not looked at yet")
+    return Said(*STATES[state], str(state.label))
+
+
+def state_of_backup(backup: Backup) -> Said:
+    state = BackupState(backup.state)
+    return Said(*BACKUP_STATES[state], str(state.label), backup.problem)
+
+
+def attention(row: Overview) -> list[str]:
+    """What a person has to look at, in a few words each."""
+    found = [in_short(alarm) for alarm in row.alarms]
+    if row.database.problem and not row.alarms:
+        found.append(row.database.problem)
+    return found
+
+
+# What an alarm is about, where a list has no room for its sentence.
+SHORT = {
+    "database.backup-missing": "No good backup in time",
+    "database.backup-failed": "The last backup failed",
+    "database.restore-test": "The last restore test failed",
+    "database.quota": "Above its quota",
+    "database.rotation": "Its password could not be rotated",
+    "database.unreachable": "Cannot be reached",
+}
+
+
+def in_short(alarm: Alarm) -> str:
+    return SHORT.get(alarm.key.partition(":")[0], alarm.message)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the list of all databases."""
+
+    overview: Overview
+
+    @property
+    def database(self) -> Database:
+        return self.overview.database
+
+    @property
+    def state(self) -> Said:
+        return state_of(self.database)
+
+    @property
+    def attention(self) -> list[str]:
+        return attention(self.overview)
+
+    @property
+    def urgent(self) -> bool:
+        return any(alarm.urgent for alarm in self.overview.alarms)
+
+
+@dataclass(frozen=True)
+class BackupRow:
+    backup: Backup
+
+    @property
+    def state(self) -> Said:
+        return state_of_backup(self.backup)

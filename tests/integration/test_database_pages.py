@@ -1,0 +1,178 @@
+"""Databases on the pages, as a person with a browser meets them. Rows stand for what workers would have made."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from bakery.alarms import raise_alarm
+from bakery.models import Task, TaskKind, TaskState
+from databases.models import (
+    Attachment,
+    Backup,
+    BackupState,
+    Database,
+    DatabaseKind,
+    DatabaseSnapshot,
+    DatabaseState,
+    Storage,
+)
+from deployments.models import Deployment
+from deployments.services.settings import create_deployment
+from infrastructure.secret import Secret
+from tests.integration.people import alice, bob, charlie
+
+pytestmark = pytest.mark.django_db
+SECRET = "password-that-nobody-may-see"
+
+
+def browser(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def read(person: User, path: str) -> str:
+    answer = browser(person).get(path)
+    assert answer.status_code == 200, path
+    return answer.content.decode()
+
+
+@pytest.fixture
+def shop() -> Deployment:
+    return create_deployment(by=None, name="shop", repository="https://example.com/shop.git")
+
+
+@pytest.fixture
+def database(shop: Deployment) -> Database:
+    made = Database.objects.create(
+        name="shop-db", deployment=shop, state=DatabaseState.READY, password=Secret(SECRET), server_version=150004
+    )
+    Attachment.objects.create(deployment=shop, database=made, variable="DATABASE_URL")
+    return made
+
+
+def measured(database: Database, hours_ago: float, size: int, **fields: Any) -> DatabaseSnapshot:
+    taken_at = timezone.now() - timedelta(hours=hours_ago)
+    return DatabaseSnapshot.objects.create(
+        database=database, taken_at=taken_at, size_bytes=size, table_count=3, connections=2, **fields
+    )
+
+
+def backed_up(database: Database, **fields: Any) -> Backup:
+    given = {"state": BackupState.GOOD, "file": "1/1.dump", "size_bytes": 3 * 1024**2, "sha256": "ab" * 32, **fields}
+    return Backup.objects.create(database=database, subject=database.name, **given)
+
+
+def test_the_list_says_who_uses_a_database_how_large_it_is_and_what_needs_attention(database: Database) -> None:
+    measured(database, 1, 12 * 1024**2)
+    backed_up(database, tested_at=timezone.now(), test_ok=True, test_seconds=41)
+    Database.objects.create(name="blog-db", state=DatabaseState.READY)
+    raise_alarm(f"database.quota:{database.pk}", subject="shop-db", message="It is too large.")
+    page = read(charlie(), "/databases")
+    for words in ("shop-db", "12.0\xa0MB", "Above its quota", "ok", "41 s", "blog-db", "Nobody", "None yet"):
+        assert words in page, words
+    only = read(charlie(), "/databases?show=attention")
+    assert "shop-db" in only
+    assert "blog-db" not in only
+    assert "blog-db" not in read(charlie(), "/databases?q=shop")
+    assert "Nothing fits" in read(charlie(), "/databases?q=nowhere%00")
+
+
+def test_the_overview_shows_figures_a_chart_tables_and_queries_without_inline_styles(database: Database) -> None:
+    measured(database, 30, 8 * 1024**2)
+    page = read(charlie(), f"/databases/{database.pk}")
+    assert "A line appears here" in page
+    measured(
+        database,
+        1,
+        12 * 1024**2,
+        cache_hit=0.9999,
+        bloat_bytes=2048,
+        largest=[{"table": "public.orders", "bytes": 5 * 1024**2, "rows": 12345, "bloat_bytes": None}],
+        slow=[{"query": "SELECT <b>", "calls": 7, "mean_ms": 12.3, "total_ms": 86.1}],
+    )
+    Database.objects.filter(pk=database.pk).update(quota_mb=13)
+    page = read(charlie(), f"/databases/{database.pk}")
+    for words in (
+        "PostgreSQL 15.4",
+        "99.9 %",
+        "<polyline",
+        "public.orders",
+        "12,345",
+        "SELECT &lt;b&gt;",
+        "chart-quota",
+    ):
+        assert words in page, words
+    assert "style=" not in page
+    assert "<polyline" not in read(charlie(), f"/databases/{database.pk}?span=1")
+    assert "<polyline" in read(charlie(), f"/databases/{database.pk}?span=365")
+
+
+def test_no_page_and_no_answer_of_the_api_holds_the_password(shop: Deployment, database: Database) -> None:
+    backed_up(database, sealed=True, passphrase=Secret(SECRET))
+    for path in ("", f"/{database.pk}", f"/{database.pk}/backups"):
+        assert SECRET not in read(alice(), f"/databases{path}")
+    assert SECRET not in read(alice(), f"/deployments/{shop.pk}/databases")
+    for path in ("", "/shop-db", "/shop-db/backups"):
+        assert SECRET not in read(alice(), f"/api/databases{path}")
+
+
+def test_backups_say_where_they_are_and_how_their_test_went(database: Database) -> None:
+    s3 = Storage.objects.create(
+        name="offsite", endpoint="https://s3.example.com", bucket="b", access_key="a", secret_key=Secret("s")
+    )
+    backed_up(database, storage=s3, storage_key="x", sealed=True, pinned=True)
+    backed_up(database, tested_at=timezone.now(), test_ok=False, test_seconds=3, test_message="3 rows are missing.")
+    backed_up(database, state=BackupState.FAILED, problem="The disk is full.", file="", size_bytes=0)
+    page = read(charlie(), f"/databases/{database.pk}/backups")
+    for words in ("offsite", "encrypted", "Pinned", "3 rows are missing.", "The disk is full.", "abababababab"):
+        assert words in page, words
+
+
+def test_what_is_being_done_stands_on_the_page_with_its_log(database: Database) -> None:
+    Task.objects.create(kind=TaskKind.BACK_UP, subject="shop-db", database=database, state=TaskState.RUNNING)
+    page = read(charlie(), f"/databases/{database.pk}")
+    assert "Back up" in page
+    assert "/activity/" in page
+    assert f'href="/databases/{database.pk}"' in read(charlie(), "/activity")
+
+
+def test_a_deployment_lists_its_databases_and_a_database_its_deployments(shop: Deployment, database: Database) -> None:
+    page = read(charlie(), f"/deployments/{shop.pk}/databases")
+    assert f'href="/databases/{database.pk}"' in page
+    assert "<code>DATABASE_URL</code>" in page
+    assert f'href="/deployments/{shop.pk}/databases"' in read(charlie(), f"/databases/{database.pk}")
+
+
+def test_an_external_database_has_no_backups_and_says_what_is_wrong_with_it() -> None:
+    found = Database.objects.create(
+        name="far", kind=DatabaseKind.EXTERNAL, state=DatabaseState.READY, problem="It does not answer."
+    )
+    page = read(charlie(), f"/databases/{found.pk}")
+    assert "It does not answer." in page
+    assert f"/databases/{found.pk}/backups" not in page
+    assert "far" in read(charlie(), "/databases?show=external")
+
+
+def test_the_api_reads_what_the_pages_show(database: Database) -> None:
+    measured(database, 1, 4096)
+    backed_up(database)
+    client = browser(charlie())
+    assert [row["name"] for row in client.get("/api/databases").json()] == ["shop-db"]
+    one = client.get("/api/databases/shop-db").json()
+    assert (one["size_bytes"], one["attachments"][0]["variable"], one["state"]) == (4096, "DATABASE_URL", "ready")
+    assert one["settings"]["connection_limit"] == 20
+    backups = client.get("/api/databases/shop-db/backups").json()
+    assert [(row["state"], row["here"], row["sha256"]) for row in backups] == [("good", True, "ab" * 32)]
+    assert client.get("/api/databases/nowhere").status_code == 404
+
+
+def test_whoever_is_nobody_reads_nothing_and_a_dropped_database_is_said_to_be_gone(database: Database) -> None:
+    assert Client().get("/databases").status_code == 302
+    assert browser(bob()).get("/databases/999999").status_code == 404
