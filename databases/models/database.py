@@ -99,6 +99,9 @@ class Database(models.Model):
         max_length=63, blank=True, editable=False, help_text="The database as it was before the last restore."
     )
     server_version = models.PositiveIntegerField(default=0, editable=False, help_text="As 150004; 0: not seen yet.")
+    address = models.CharField(
+        max_length=300, blank=True, editable=False, help_text="host:port of its server, as a worker saw it last."
+    )
 
     # Of one elsewhere.
     url = EncryptedField(blank=True)

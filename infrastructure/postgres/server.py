@@ -35,15 +35,18 @@ class Place:
     parts: dict[str, str]
 
     @classmethod
-    def of(cls, database_url: str) -> Place:
+    def of(cls, database_url: str, *, called: str = "DATABASE_URL", database: str = "") -> Place:
+        """``called``: the setting that it is. ``database``: the one that is meant where it names none."""
         try:
             parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
         except psycopg.ProgrammingError as error:
             raise HostProblem(
-                "postgres.url", "DATABASE_URL is not an address that PostgreSQL's programs understand.", str(error)
+                "postgres.url", f"{called} is not an address that PostgreSQL's programs understand.", first_line(error)
             ) from error
+        if not parts.get("dbname") and database:
+            parts["dbname"] = database
         if not parts.get("dbname"):
-            raise HostProblem("postgres.url", "DATABASE_URL names no database.", "Put its name behind the last slash.")
+            raise HostProblem("postgres.url", f"{called} names no database.", "Put its name behind the last slash.")
         return cls(parts)
 
     @property
@@ -79,7 +82,8 @@ def in_words() -> Iterator[None]:
         raise HostProblem(
             "postgres.refused",
             f"PostgreSQL refused: {first_line(error)}",
-            "The role of DATABASE_URL needs CREATEDB, and has to own its database (ALTER DATABASE … OWNER TO …).",
+            "The role of DATABASE_URL needs CREATEDB, and has to own its database (ALTER DATABASE … OWNER TO …); "
+            "that of BAKERY_POSTGRES_ADMIN_URL needs CREATEROLE and CREATEDB.",
         ) from error
     except psycopg.errors.ObjectInUse as error:
         raise HostProblem(

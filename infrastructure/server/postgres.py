@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import re
 import secrets
 from dataclasses import dataclass
 
 import psycopg
 
 from infrastructure.errors import HostProblem
+from infrastructure.postgres.scram import VERIFIER, scram
 from infrastructure.postgres.server import first_line
 from infrastructure.runner import Command
 from infrastructure.secret import Secret
@@ -19,8 +16,6 @@ from infrastructure.server.work import Work
 
 LOWEST = 14
 DATABASE = ROLE = "bakery"
-ITERATIONS = 4096  # what PostgreSQL itself uses (postgresql.org/docs/current/runtime-config-connection.html)
-VERIFIER = re.compile(r"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+")
 
 
 @dataclass(frozen=True)
@@ -64,15 +59,6 @@ def find_cluster(work: Work, port: int | None) -> Cluster:
     if not chosen.is_online:
         work.systemctl("enable", "--quiet", "--now", "postgresql.service", chosen.unit)
     return chosen
-
-
-def scram(password: str, salt: bytes) -> str:
-    """What PostgreSQL stores (RFC 5803), so that the password itself is in no statement and so in no server log."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ITERATIONS)
-    client = hmac.digest(salted, b"Client Key", "sha256")
-    parts = (hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256"))
-    stored, server = (base64.b64encode(part).decode() for part in parts)
-    return f"SCRAM-SHA-256${ITERATIONS}:{base64.b64encode(salt).decode()}${stored}:{server}"
 
 
 def role_sql(verifier: str) -> str:

@@ -10,6 +10,7 @@ from tests.instance import Instance
 from tests.integration.apps import AppRepository, Files
 from tests.integration.driving import Driven
 from tests.integration.gates import Gates
+from tests.integration.postgres_hosts import PostgresHosts
 
 _numbers = itertools.count(1)
 MakeApp = Callable[..., Driven]
@@ -38,3 +39,13 @@ def gates() -> Iterator[Gates]:
         yield held
     finally:
         held.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_hosts() -> Iterator[PostgresHosts]:
+    """PostgreSQL servers beside the instance's own."""
+    hosts = PostgresHosts()
+    try:
+        yield hosts
+    finally:
+        hosts.stop()
