@@ -63,6 +63,9 @@ def test_networks_are_addresses_and_cidr_alone() -> None:
         networks(["10.1.2.3/8"])
     with pytest.raises(Refused, match="looks like"):
         networks(["all; allow all"])
+    for text in ("fe80::1%eth0", "fe80::1%x;}", "::1%$host"):  # addresses, to Python
+        with pytest.raises(Refused):
+            networks([text])
 
 
 @given(st.lists(st.text(max_size=20)))
