@@ -1,12 +1,14 @@
 """Whether a request for a name arrives here: a random token is put where certificate authorities ask, and fetched.
 
 The name's addresses come from DNS, which anybody may have written. So nothing private is asked, apart from this
-server's own addresses; little is read, for a short time; and only the step from http to https is followed.
+server's own addresses; little is read, for a short time; and only the step from http to https is followed, to the
+port that is for it.
 """
 
 from __future__ import annotations
 
 import http.client
+import re
 import secrets
 import socket
 import ssl
@@ -25,6 +27,7 @@ SECONDS = 5.0
 MOST_ADDRESSES = 6
 MOST_BYTES = 512
 CHALLENGES = ".well-known/acme-challenge"
+HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def _ask(name: str, address: str, path: str, content: str, port: int, https_port
     try:
         status, location, body = _get(http.client.HTTPConnection(address, port, timeout=SECONDS), name, path)
         target = urlsplit(location)
-        if 300 <= status < 400 and target.scheme == "https" and target.hostname == name:
+        to_https = target.scheme == "https" and target.hostname == name and target.port in (None, 443, https_port)
+        if 300 <= status < 400 and to_https:
             secure = _Tls(address, target.port or https_port, name)
             status, location, body = _get(
                 secure, name, f"{target.path}?{target.query}" if target.query else target.path
@@ -86,8 +90,21 @@ def _ask(name: str, address: str, path: str, content: str, port: int, https_port
     if status == 200 and body.strip() == content.encode():
         return Arrival(address, True)
     if 300 <= status < 400:
-        return Arrival(address, False, f"leads on to another place ({urlsplit(location).hostname or 'unknown'})")
+        return Arrival(address, False, f"leads on to another place ({_place(location)})")
     return Arrival(address, False, f"is answered by something else on port {port} (HTTP {status})")
+
+
+def _place(location: str) -> str:
+    """Its host, where it looks like one: whoever answers there writes what they like, and people read it in a terminal.
+
+    >>> _place("https://example.net/"), _place("https://\\x1b[2J/"), _place("http://[")
+    ('example.net', 'unknown', 'unknown')
+    """
+    try:
+        host = urlsplit(location).hostname or ""
+    except ValueError:
+        return "unknown"
+    return host if HOST.fullmatch(host) else "unknown"
 
 
 def _get(connection: http.client.HTTPConnection, name: str, path: str) -> tuple[int, str, bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from infrastructure.dns.answers import Answer, Caa, Look, Observation, Record, Trouble
 from infrastructure.dns.asking import Asker, Server, chained
+from infrastructure.dns.networks import is_public
 from infrastructure.hostnames import DomainName
 
 SECONDS = 10.0  # for everything
@@ -88,11 +88,11 @@ def _zone_of(asker: Asker, resolvers: Sequence[Server], name: str, port: int) ->
 
 def _reachable(asker: Asker, resolvers: Sequence[Server], hosts: list[str], port: int) -> list[Server]:
     """Anybody can make a zone whose servers have private addresses: those are asked only where resolvers have some."""
-    inside = any(not ipaddress.ip_address(resolver.address).is_global for resolver in resolvers)
+    inside = any(not is_public(resolver.address) for resolver in resolvers)
     servers = []
     for host in hosts:
         values = _ask_any(asker, resolvers, host, "A").values or _ask_any(asker, resolvers, host, "AAAA").values
-        servers += [Server(one, port, host) for one in values[:1] if inside or ipaddress.ip_address(one).is_global]
+        servers += [Server(one, port, host) for one in values[:1] if inside or is_public(one)]
     return servers
 
 

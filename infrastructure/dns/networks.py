@@ -28,7 +28,17 @@ def is_cloudflares(address: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    return ipaddress.ip_address(address).is_global
+    """Whether it is somebody's out in the Internet, also where it stands for an address of IPv4 (RFC 6052, 3056).
+
+    >>> [is_public(text) for text in ("8.8.8.8", "64:ff9b::808:808", "64:ff9b::7f00:1", "2002:a00:1::1", "224.0.0.1")]
+    [True, True, False, False, False]
+    """
+    found = ipaddress.ip_address(address)
+    meant: ipaddress.IPv4Address | None = None
+    if isinstance(found, ipaddress.IPv6Address):
+        is_translated = found in ipaddress.IPv6Network("64:ff9b::/96")
+        meant = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if is_translated else found.sixtofour
+    return found.is_global and not found.is_multicast and (meant is None or meant.is_global)
 
 
 # RFC 1918, 6598, 1122, 3927, 4193, 4291: nobody outside reaches these. Python's is_private has more, such as the
