@@ -49,6 +49,9 @@ def _ask_responder(url: str, leaf: x509.Certificate, issuer: x509.Certificate) -
             return False, None
         if answer.certificate_status == ocsp.OCSPCertStatus.REVOKED:
             return True, answer.revocation_time_utc
+        until = answer.next_update_utc
+        if until and until < dt.datetime.now(dt.timezone.utc):  # an old word, kept by whoever stands between us
+            return False, None
         return answer.certificate_status == ocsp.OCSPCertStatus.GOOD, None
     except (ValueError, UnsupportedAlgorithm):
         return False, None

@@ -17,6 +17,7 @@ class OcspResponder:
         self.issuer: x509.Certificate | None = None
         self.key: object = None
         self.leaves: dict[int, x509.Certificate] = {}
+        self.age = dt.timedelta()  # of what it says
         responder = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,7 +53,7 @@ class OcspResponder:
             refused = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.UNAUTHORIZED)
             return refused.public_bytes(serialization.Encoding.DER)
         when = self.revoked.get(leaf.serial_number)
-        now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+        now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - self.age
         builder = ocsp.OCSPResponseBuilder().add_response(
             cert=leaf,
             issuer=self.issuer,

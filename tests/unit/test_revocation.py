@@ -106,6 +106,17 @@ def test_a_responder_that_is_not_the_authoritys_is_not_believed(authority: Autho
     assert revoked_at(pem(certificate, authority.intermediate)) is None
 
 
+def test_a_good_word_from_before_is_none(authority: Authority, responder: OcspResponder, lists: Lists) -> None:
+    certificate = leaf(authority, ocsp=responder.url, crl=lists.url)
+    key = authority.intermediate_key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    lists.publish(authority, key, certificate.serial_number)
+    responder.know(certificate)
+    assert revoked_at(pem(certificate, authority.intermediate)) is None
+    responder.age = DAY
+    assert revoked_at(pem(certificate, authority.intermediate)) == NOW
+
+
 def test_a_list_says_when_it_was_revoked(authority: Authority, lists: Lists) -> None:
     certificate = leaf(authority, crl=lists.url)
     chain = pem(certificate, authority.intermediate)
