@@ -22,6 +22,7 @@ from tests.integration.acme_listener import make_listener
 # What a killed worker left is picked up soon, so that tests of that need not wait.
 OWN_SETTINGS = {"BAKERY_LEASE_SECONDS": "3"}
 _held: list[IO[str]] = []
+_ports: list[int] = []
 DATA_DIR = "BAKERY_TEST_DATA_DIR"  # keep the instance's data in this directory, to look into it afterwards
 
 
@@ -73,16 +74,21 @@ def plan_dns() -> dict[str, str]:
 
 def reserve_ranges() -> dict[str, str]:
     """Ports and container addresses that no other test session has: the lock lasts as long as this process."""
+    number = _lock_of_its_own("ranges")
+    first = 22_000 + 200 * number
+    return {"BAKERY_PORT_RANGE": f"{first}-{first + 199}", "BAKERY_DOCKER_SUBNET": f"10.{100 + number}.0.0/16"}
+
+
+def _lock_of_its_own(what: str) -> int:
     for number in range(50):
-        lock = (Path(tempfile.gettempdir()) / f"bakery-test-ranges-{number}.lock").open("w")
+        lock = (Path(tempfile.gettempdir()) / f"bakery-test-{what}-{number}.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
             continue
         _held.append(lock)
-        first = 22_000 + 200 * number
-        return {"BAKERY_PORT_RANGE": f"{first}-{first + 199}", "BAKERY_DOCKER_SUBNET": f"10.{100 + number}.0.0/16"}
+        return number
     raise RuntimeError("50 test sessions run at the same time")
 
 
@@ -95,6 +101,21 @@ def _data_dir() -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Of this process alone, and given once: many a port is planned long before somebody listens there. It is below
+    those that the kernel gives to outgoing connections, of which one would take it meanwhile."""
+    while True:
+        if not _ports:
+            number = _lock_of_its_own("ports")
+            _ports.extend(range(10_000 + 200 * number, 10_000 + 200 * (number + 1)))
+        if _is_free(port := _ports.pop(0)):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                return False
+    return True

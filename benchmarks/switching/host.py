@@ -17,19 +17,21 @@ from infrastructure.nginx.router import NginxRouter
 from infrastructure.routing import Host, Route
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 PORTS = range(24_000, 32_000)
+_given: set[int] = set()  # also those where nobody listens yet
 
 
 def free_port() -> int:
     """A port below those that the kernel gives to outgoing connections: between two releases nobody listens on a
     slot's port, and one of our own clients would take it."""
-    for port in random.sample(PORTS, 100):
+    for port in random.sample(sorted(set(PORTS) - _given), 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise RuntimeError("Of a hundred ports none is free.")
 
@@ -63,7 +65,7 @@ class Release:
     def stop(self) -> None:
         if self.process:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
 
@@ -112,7 +114,7 @@ class PrivateNginx:
     def stop(self) -> None:
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def route(self, blue: Release, green: Release, **changes: int) -> Route:
