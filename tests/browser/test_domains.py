@@ -89,6 +89,9 @@ def test_a_name_has_settings_and_is_removed_after_a_question(page: Page, shop: i
     page.goto(f"/deployments/{shop}/domains")
     page.get_by_label("Name", exact=True).fill("second.bakery-shop.com")
     page.get_by_role("button", name="Add name").click()
+    second = page.locator("li.name").filter(has_text="second.bakery-shop.com")
+    # The worker's first look replaces the name, and would take a click with it.
+    expect(second).to_contain_text("DNS looked at", timeout=90_000)
     page.locator("summary", has_text="More for second.bakery-shop.com").click()
     page.get_by_role("link", name="Settings of this name").locator("visible=true").click()
     page.get_by_label("Maintenance page").check()
