@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -87,7 +88,7 @@ class DockerEngine:
             pid = int((self.directory / "exec" / "containerd" / "containerd.pid").read_text())
         except (OSError, ValueError):
             return
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
 
@@ -95,7 +96,7 @@ class DockerEngine:
         assert self.directory
         log = (self.directory / "log").open("ab")
         self.process = subprocess.Popen(self.argv, stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and self.process.poll() is None:
             if self.answers():
                 return True
@@ -105,7 +106,8 @@ class DockerEngine:
     def stop(self) -> None:
         if self.process:
             # Its bridge would outlive it, and take the containers' addresses from the next engine.
-            subprocess.run(["docker", "network", "rm", NETWORK], capture_output=True, timeout=20, check=False)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(["docker", "network", "rm", NETWORK], capture_output=True, timeout=60, check=False)
             self.process.terminate()
             try:
                 self.process.wait(30)
@@ -118,7 +120,10 @@ class DockerEngine:
 
     @staticmethod
     def answers() -> bool:
-        return subprocess.run(["docker", "version"], capture_output=True, timeout=20, check=False).returncode == 0
+        try:
+            return subprocess.run(["docker", "version"], capture_output=True, timeout=20, check=False).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
 
 def import_image(name: str, files: dict[str, Path], links: dict[str, str], changes: Iterable[str] = ()) -> None:

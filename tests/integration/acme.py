@@ -94,7 +94,7 @@ class Pebble:
 
     def tell_dns(self, verb: str, **record: object) -> None:
         """``set-default-ipv4``, ``add-a``, ``add-caa`` …: see pebble-challtestsrv."""
-        answer = requests.post(f"http://127.0.0.1:{self.dns_management}/{verb}", json=record, timeout=10)
+        answer = requests.post(f"http://127.0.0.1:{self.dns_management}/{verb}", json=record, timeout=60)
         answer.raise_for_status()
 
     def root_certificate(self) -> bytes:
@@ -107,7 +107,7 @@ class Pebble:
         return issuer, self._manage("intermediate-keys/0").content
 
     def _manage(self, path: str) -> requests.Response:
-        answer = requests.get(f"https://localhost:{self.management}/{path}", verify=str(self.bundle), timeout=10)
+        answer = requests.get(f"https://localhost:{self.management}/{path}", verify=str(self.bundle), timeout=60)
         answer.raise_for_status()
         return answer
 
@@ -124,7 +124,7 @@ class Pebble:
 
 def _answers(url: str, bundle: Path | None = None) -> bool:
     try:
-        requests.get(url, verify=str(bundle) if bundle else True, timeout=5)
+        requests.get(url, verify=str(bundle) if bundle else True, timeout=60)
     except requests.RequestException:
         return False
     return True

@@ -22,7 +22,7 @@ ENDED = ("succeeded", "failed", "cancelled", "superseded")
 
 
 def rows(instance: Instance, query: str, *parameters: object) -> list[dict[str, Any]]:
-    with psycopg.connect(instance.env["DATABASE_URL"], row_factory=dict_row, connect_timeout=5) as connection:
+    with psycopg.connect(instance.env["DATABASE_URL"], row_factory=dict_row, connect_timeout=60) as connection:
         return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ class Driven:
     def phases(self, task_id: int) -> list[str]:
         return [step["phase"] for step in self.steps(task_id) if step["argv"] is None]
 
-    def in_phase(self, task_id: int, phase: str, timeout: float = 30.0) -> None:
+    def in_phase(self, task_id: int, phase: str, timeout: float = 60.0) -> None:
         """Wait until the task is at it."""
 
         def is_in() -> bool:
@@ -120,8 +120,8 @@ class Driven:
     def open_socket(self) -> ClientConnection:
         """A websocket to the app, through Nginx."""
         port = self.instance.http_port
-        reached = socket.create_connection(("127.0.0.1", port), timeout=10)
-        return connect(f"ws://{self.name}.localhost:{port}/ws", sock=reached, proxy=None)
+        reached = socket.create_connection(("127.0.0.1", port), timeout=60)
+        return connect(f"ws://{self.name}.localhost:{port}/ws", sock=reached, proxy=None, open_timeout=60)
 
     def version(self) -> str:
         """Which version answers, through Nginx."""
@@ -130,5 +130,5 @@ class Driven:
         found: str = answer.json()["version"]
         return found
 
-    def serves(self, version: str, timeout: float = 20.0) -> None:
+    def serves(self, version: str, timeout: float = 60.0) -> None:
         until(lambda: self.get().text == json.dumps({"version": version}, separators=(",", ":")), timeout)

@@ -40,7 +40,7 @@ class Gates:
         with self._changed:
             return self._arrived.get(name, 0)
 
-    def wait_for(self, name: str, times: int = 1, timeout: float = 30.0) -> None:
+    def wait_for(self, name: str, times: int = 1, timeout: float = 60.0) -> None:
         until(lambda: self.arrived(name) >= times, timeout)
 
     def open(self, name: str) -> None:
@@ -60,7 +60,7 @@ class Gates:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_until_left(self, name: str, timeout: float = 30.0) -> None:
+    def wait_until_left(self, name: str, timeout: float = 60.0) -> None:
         """Until everybody who waited at the gate has gone away without passing: it was ended."""
         until(lambda: self._left.get(name, 0) >= self.arrived(name), timeout)
 
@@ -71,5 +71,6 @@ class Gates:
         while name not in self._opened:
             readable, _, _ = select.select([connection], [], [], 0.1)
             if readable and not connection.recv(1, socket.MSG_PEEK):
-                self._left[name] = self._left.get(name, 0) + 1
+                with self._changed:
+                    self._left[name] = self._left.get(name, 0) + 1
                 return

@@ -36,7 +36,7 @@ class Https:
 
     def connect(self, name: str, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
         """Verified up to the tests' root, by name; "": without saying one."""
-        plain = socket.create_connection(("127.0.0.1", self.edge.nginx.https_port), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", self.edge.nginx.https_port), timeout=60)
         try:
             return (context or self.context()).wrap_socket(plain, server_hostname=name or None)
         except BaseException:

@@ -36,7 +36,7 @@ class Edge:
     def access_log(self) -> Path:
         return self.nginx.root / "logs" / "access.json"
 
-    def connect(self, timeout: float = 10) -> socket.socket:
+    def connect(self, timeout: float = 60) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.nginx.http_port), timeout=timeout)
 
     def open(
@@ -56,11 +56,23 @@ class Edge:
         return answer_on(connection)
 
     def log_lines(self, **wanted: str) -> list[dict[str, object]]:
-        lines = [json.loads(line) for line in self.access_log.read_text(errors="replace").splitlines()]
+        written = self.access_log.read_text(errors="replace")
+        whole = written[: written.rfind("\n") + 1]  # the last line may be half written
+        lines = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if all(line[key] == value for key, value in wanted.items())]
 
     def wait_for_open(self, slot: str, count: int) -> None:
         until(lambda: self.router.connections(1, slot) == count)
+
+
+def received(connection: socket.socket, wanted: bytes) -> bytes:
+    """What came up to ``wanted``: an answer arrives in as many pieces as it likes."""
+    got = b""
+    while wanted not in got:
+        piece = connection.recv(65536)
+        assert piece, got
+        got += piece
+    return got
 
 
 def answer_on(connection: socket.socket) -> tuple[HTTPResponse, bytes]:

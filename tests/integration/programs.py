@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 from infrastructure.quickstart import processes
 from infrastructure.supervisor.rpc import Supervisor
@@ -66,6 +67,15 @@ def stopped(instance: Instance, program: str) -> Iterator[None]:
     finally:
         _supervisor(instance).call("startProcess", program, False)
         until(lambda: _info(instance, program)["statename"] == "RUNNING", 60)
+        until(lambda: program != "postgres" or _postgres_answers(instance))  # it runs before it lets anybody in
+
+
+def _postgres_answers(instance: Instance) -> bool:
+    try:
+        psycopg.connect(instance.env["DATABASE_URL"], connect_timeout=60).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _info(instance: Instance, program: str) -> dict[str, Any]:

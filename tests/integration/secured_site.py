@@ -12,6 +12,7 @@ from infrastructure.certificates.handshake import shown
 from tests.instance import Instance
 from tests.integration.apps import AppRepository
 from tests.integration.driving import Driven, rows
+from tests.integration.waiting import until
 
 SECURED = "secured"
 _count = itertools.count(1)
@@ -72,6 +73,10 @@ class Site:
             return shown(self.host(label), self.instance.https_port).facts.covers(self.host(label))
         except OSError:
             return False
+
+    def when_nothing_is_under_way(self) -> None:
+        """Not even for an earlier test: that may reload Nginx, or have Certbot, of which one runs at a time."""
+        until(lambda: not rows(self.instance, "SELECT 1 FROM bakery_task WHERE state IN ('queued', 'running')"), 180)
 
     def left_in(self, folder: Path) -> list[Path]:
         """What is called after its certificate."""

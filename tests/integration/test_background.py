@@ -17,13 +17,14 @@ NAMES = {"worker-deploys", "worker-housekee", "collector"}  # the kernel keeps 1
 
 def children(instance: Instance) -> dict[str, int]:
     """Name -> pid of the processes that are forked from the background's parent."""
-    found = {}
+    named = {}
     for process in processes.of_instance(instance.place):
         with contextlib.suppress(OSError):  # it ended just now
-            name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-            if name in NAMES:
-                found[name] = process.pid
-    return found
+            named[process.pid] = (process.parent, Path(f"/proc/{process.pid}/comm").read_text().strip())
+    # What one of them starts has its name as well, until it is another program.
+    return {
+        name: pid for pid, (parent, name) in named.items() if name in NAMES and named.get(parent, (0, ""))[1] != name
+    }
 
 
 def parent(instance: Instance) -> int:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 def app(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Driven:
     """A release that serves, and that every failure must leave alone."""
     repository = AppRepository(tmp_path_factory.mktemp("robust") / "app", apps.healthy("good"))
-    driven = Driven(instance, "robust", repository).create(probe_timeout=3, memory_mb=128, watch_seconds=0)
+    driven = Driven(instance, "robust", repository).create(probe_timeout=8, memory_mb=128, watch_seconds=0)
     task = driven.deploy()
     assert task["state"] == "succeeded", driven.build_log()
     return driven

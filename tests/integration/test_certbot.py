@@ -133,7 +133,7 @@ def test_a_certificate_is_issued_kept_changed_renewed_and_forgotten(host: Host, 
     timer = ["certbot", "renew", "--non-interactive", "--force-renewal", "--no-random-sleep-on-renew"]
     timer += ["--config-dir", str(host.place.config), "--work-dir", str(host.place.work)]
     timer += ["--logs-dir", str(host.place.root / "logs")]
-    done = subprocess.run(timer, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(timer, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     renewed = host.store.current(LINEAGE)
     assert renewed is not None and renewed.fingerprint != read_pair(again.chain, again.key).fingerprint

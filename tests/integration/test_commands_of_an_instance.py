@@ -47,7 +47,7 @@ console.log(`version ${version} listens`);
 
 def git(repository: Path, *argv: str) -> str:
     identity = ("-c", "user.name=Tests", "-c", "user.email=tests@example.com", "-c", "init.defaultBranch=main")
-    done = run(["git", "-C", str(repository), *identity, *argv], timeout=30)
+    done = run(["git", "-C", str(repository), *identity, *argv], timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -154,11 +154,11 @@ def test_without_redis_a_task_is_written_down_and_found(instance: Instance, depl
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "a worker will find it" in done.stdout
-    until(lambda: instance.app(NAME).text == "one hello there", timeout=60)
+    until(lambda: instance.app(NAME).text == "one hello there", timeout=180)
 
 
 def wait_for_log(instance: Instance, text: str) -> str:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def app(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Driven:
     """One deployment that these tests hand on, so that each begins with a release that serves."""
     driven = Driven(instance, "steady", AppRepository(tmp_path_factory.mktemp("steady") / "app", healthy("first")))
-    driven.create(drain_seconds=15)
+    driven.create(drain_seconds=60)  # what keeps it waiting is closed before that
     task = driven.deploy()
     assert task["state"] == "succeeded", driven.build_log()
     return driven
@@ -88,7 +88,7 @@ def test_what_began_on_the_old_release_finishes_there(app: Driven) -> None:
         app.serves("new")
         talk.send("after")
         assert talk.recv() == "old after"
-    slow.join(20)
+    slow.join(60)
     assert app.ended(task["id"])["state"] == "succeeded"
     assert [answer.json() for answer in answers] == [{"version": "old"}]
     assert app.version() == "new"

@@ -25,7 +25,7 @@ def ask(server: DnsServer, name: str, type: str = "A", *, recursive: bool = True
     query = dns.message.make_query(name, type)
     if not recursive:
         query.flags &= ~dns.flags.RD
-    return dns.query.udp_with_fallback(query, server.address, port=server.port, timeout=10)[0]
+    return dns.query.udp_with_fallback(query, server.address, port=server.port, timeout=60)[0]
 
 
 def values(response: dns.message.Message) -> list[str]:

@@ -224,7 +224,7 @@ def test_nothing_private_is_asked_that_is_not_this_servers(
         ("redirect", "http://elsewhere.example.net/", "leads on to another place (elsewhere.example.net)"),
         ("redirect", "https://elsewhere.example.net/", "leads on to another place (elsewhere.example.net)"),
         ("redirect", f"https://{SHOP}:2222/", f"leads on to another place ({SHOP})"),  # whose port that is nobody knows
-        ("redirect", "https://\x1b[2J.example.net/", "leads on to another place (unknown)"),  # read in a terminal
+        ("redirect", "https://\x1b.example.net/", "leads on to another place (unknown)"),  # read in a terminal
         ("drip", "", "on port"),
     ],
 )

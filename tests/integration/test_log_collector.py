@@ -146,8 +146,7 @@ def test_the_collector_says_what_it_sees_and_ends_the_log_of_a_process_that_is_g
 
         app.path.open("ab").write(b"\nagain\n")
         seen = Observation(ProcessState.RUNNING, release_id=app.release.pk)
-        until(lambda: text_of(app.stream).endswith("again\n"))
-        assert app.stream.ended_at is None
+        until(lambda: text_of(app.stream).endswith("again\n") and app.stream.ended_at is None)
 
 
 class InThread:
@@ -168,4 +167,4 @@ class InThread:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
-        self.thread.join(15)
+        self.thread.join(60)

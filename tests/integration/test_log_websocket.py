@@ -48,6 +48,7 @@ class Viewer:
             origin=self.web.url,  # type: ignore[arg-type]
             additional_headers={"Cookie": self.cookie},
             max_size=None,
+            open_timeout=60,
         )
 
     def read(self, socket: ClientConnection, frames: int = 10**9) -> None:
@@ -163,6 +164,7 @@ def test_strangers_other_sites_and_unknown_logs_are_turned_away(web: Web) -> Non
                 f"{web.ws}/ws/streams/{pk}/",
                 origin=origin,  # type: ignore[arg-type]
                 additional_headers={"Cookie": sent_cookie},
+                open_timeout=60,
             )
         assert refused.value.response.status_code == 403
 
@@ -184,7 +186,7 @@ def test_ranges_search_and_download_over_http(web: Web) -> None:
     headers = {"Cookie": web.cookie_of(make_user(Role.VIEWER))}
 
     def get(path: str) -> requests.Response:
-        response = requests.get(f"{web.url}/streams/{stream.pk}/{path}", headers=headers, timeout=30)
+        response = requests.get(f"{web.url}/streams/{stream.pk}/{path}", headers=headers, timeout=60)
         response.raise_for_status()
         return response
 
@@ -203,6 +205,6 @@ def test_ranges_search_and_download_over_http(web: Web) -> None:
     assert raw.headers["Content-Disposition"].endswith('-process.log"')
     until(
         lambda: (
-            requests.get(f"{web.url}/streams/{stream.pk}/lines?from=x", headers=headers, timeout=5).status_code == 400
+            requests.get(f"{web.url}/streams/{stream.pk}/lines?from=x", headers=headers, timeout=60).status_code == 400
         )
     )

@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from tests.instance import Instance
-from tests.integration import apps
+from tests.integration import apps, programs
 from tests.integration.apps import AppRepository
+from tests.integration.conftest import MakeApp
 from tests.integration.driving import Driven, rows
 from tests.integration.gates import Gates
 from tests.integration.waiting import until
@@ -120,17 +121,17 @@ def test_a_deploy_during_a_drain_comes_after_it(app: Driven) -> None:
     assert app.version() == "after"
 
 
-def test_a_rollback_that_is_cancelled_leaves_no_release_running(app: Driven) -> None:
-    app.repository.commit(apps.healthy("old"))
-    assert app.deploy()["state"] == "succeeded"
+def test_a_rollback_that_is_cancelled_leaves_no_release_running(make_app: MakeApp) -> None:
+    app = make_app(apps.healthy("old"), watch_seconds=0, drain_seconds=60)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
     old = int(app.get("/pid").text)
     with app.open_socket():
         app.repository.commit(apps.healthy("new"))
         first = app.deploy(wait=False)
         app.in_phase(first["id"], "drain")
-        done = app.instance.manage("shell", "-c", ROLL_BACK_AND_CANCEL.format(app.name, first["id"]))
-    if "cancelled in time: True" not in done.stdout:
-        pytest.skip("the worker was quicker than the cancel")
+        worker = programs.pid_of(app.instance, "worker-deploys")
+        done = app.instance.manage("shell", "-c", ROLL_BACK_AND_CANCEL.format(worker, app.name, first["id"]))
+        assert "cancelled in time: True" in done.stdout
     assert app.ended(first["id"])["state"] == "succeeded"
     assert app.version() == "new"
     until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE)
@@ -179,19 +180,27 @@ def test_deleting_ends_a_running_deploy(app: Driven, gates: Gates) -> None:
 
 
 # Cancelled when the deploy has ended and left the old release running, before a worker begins with the rollback: the
-# deployment's row is held.
+# deployment's row is held. The worker stands still until it is.
 ROLL_BACK_AND_CANCEL = """
-import time
+import os, signal, time
 from django.db import transaction
 from bakery.models import Task
 from deployments.models import Deployment
 from deployments.services.requests import cancel, rollback
-task = rollback(Deployment.objects.get(name="{}"), by=None)
-with transaction.atomic():
+worker = {}
+deployment = Deployment.objects.get(name="{}")
+os.kill(worker, signal.SIGSTOP)
+try:
+    task = rollback(deployment, by=None)
+    transaction.set_autocommit(False)
     Deployment.objects.select_for_update(no_key=True).get(pk=task.deployment_id)
+finally:
+    os.kill(worker, signal.SIGCONT)
+with transaction.atomic():
     while Task.objects.get(pk={}).state == "running":
         time.sleep(0.05)
     print("cancelled in time:", cancel(task, by=None))
+transaction.commit()
 """
 
 CANCEL = """

@@ -20,7 +20,7 @@ from infrastructure.nginx.config import generation_config
 from infrastructure.nginx.hand_edits import edited
 from infrastructure.nginx.master import accepting_workers
 from infrastructure.routing import Host, Route
-from tests.integration.nginx_host import Edge, answer_on, running_edge
+from tests.integration.nginx_host import Edge, answer_on, received, running_edge
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -58,10 +58,10 @@ def test_an_app_that_moves_to_another_address_is_reached_there_without_a_reload(
     with edge.connect() as kept:
         request = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n"
         kept.sendall(request)
-        assert b"blue-app" in kept.recv(65536)
+        received(kept, b"blue-app")
         edge.router.apply([replace(edge.route, blue_upstream=edge.green.upstream)])
         kept.sendall(request)
-        assert b"green-app" in kept.recv(65536)
+        received(kept, b"green-app")
     assert (accepting_workers(pid), edge.router.master.generation()) == (workers, generation)
     assert edge.router.confirm(edge.route, 10, "/")
     edge.router.apply([replace(edge.route, blue_upstream=edge.green.upstream, max_body_mb=3)])
@@ -155,12 +155,12 @@ def test_a_removed_deployment_is_unknown_and_may_be_removed_again(edge: Edge) ->
 
 
 def test_nginx_starts_again_after_a_kill_and_its_orphans_finish_what_they_began(edge: Edge) -> None:
-    slow = edge.open("/slow?seconds=2", Connection="close")
+    slow = edge.open("/slow?seconds=10", Connection="close")  # still open when all of the below is done
     edge.wait_for_open("blue", 1)
     process = edge.nginx.process
     assert process
     process.kill()
-    process.wait(10)
+    process.wait(60)
     assert edge.ask()[1] == b"blue-app"  # the workers serve on
     with pytest.raises(HostProblem, match="not running"):
         edge.router.apply([replace(edge.route, max_body_mb=2)])
@@ -182,7 +182,7 @@ def test_a_second_nginx_of_the_same_prefix_does_not_take_the_first_ones_sockets(
         str(prefix.root),
         str(prefix.configuration),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "already runs" in done.stderr
     assert edge.ask()[1] == b"blue-app"
@@ -200,9 +200,9 @@ def test_an_old_worker_that_a_websocket_keeps_is_not_waited_for(edge: Edge) -> N
     websocket = edge.open(
         "/socket", Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ=="
     )
-    assert b" 101 " in websocket.recv(65536)
+    assert b" 101 " in received(websocket, b"\r\n\r\n")
     edge.router.apply([replace(edge.route, max_body_mb=3)])
-    assert edge.router.connections(1, "blue") == 1
+    edge.wait_for_open("blue", 1)
     websocket.sendall(b"ping")
     assert websocket.recv(100) == b"ping"
     websocket.close()

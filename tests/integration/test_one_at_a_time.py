@@ -29,7 +29,7 @@ def test_with_one_writer_the_old_release_ends_before_the_new_one_starts(make_app
 
 
 def test_with_one_writer_a_release_that_fails_brings_the_old_one_back(make_app: MakeApp) -> None:
-    app = make_app(apps.healthy("good"), "--one-writer", watch_seconds=0, probe_timeout=2)
+    app = make_app(apps.healthy("good"), "--one-writer", watch_seconds=0, probe_timeout=8)
     assert app.deploy()["state"] == "succeeded", app.build_log()
     with Writers(app) as writers:
         app.repository.commit(apps.never_listens())

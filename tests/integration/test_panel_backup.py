@@ -56,6 +56,7 @@ class Old:
     idle: Driven
     file: Path
     told: dict[str, Any]
+    fingerprint: str  # of shop's certificate, of which no row speaks: the old host may tidy it away meanwhile
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +80,12 @@ def old(leaving: Instance, tmp_path_factory: pytest.TempPathFactory, passphrase_
     blog.repository.commit(healthy("a newer blog, never deployed"))
     leaving.manage("env", "blog", "set", "GREETING=not live yet")
     issued = Authority().issue(f"{shop.name}.example.com")
-    store_of(leaving).install(f"deployment-{shop.id}", read_pair(issued.chain_pem, issued.key_pem))
+    pair = read_pair(issued.chain_pem, issued.key_pem)
+    store_of(leaving).install(f"deployment-{shop.id}", pair)
     file = directory / "panel.backup"
     told = leaving.manage_json("backup_panel", str(file), "--passphrase-file", str(passphrase_file))
     assert isinstance(told, dict)
-    return Old(leaving, shop, blog, idle, file, told)
+    return Old(leaving, shop, blog, idle, file, told, pair.fingerprint)
 
 
 def store_of(instance: Instance) -> CertificateStore:
@@ -92,7 +94,7 @@ def store_of(instance: Instance) -> CertificateStore:
 
 def restore(instance: Instance, file: Path, passphrase_file: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     return instance.manage(
-        "restore_panel", str(file), "--passphrase-file", str(passphrase_file), *argv, check=False, timeout=240
+        "restore_panel", str(file), "--passphrase-file", str(passphrase_file), *argv, check=False, timeout=600
     )
 
 
@@ -162,7 +164,7 @@ def test_what_cannot_be_trusted_changes_nothing(
     found = refusal(restore(fresh, file, passphrase_file, "--json"))
     assert found == id or (damage == "changed" and found == "backup.cut-off")
     assert (databases(fresh), fresh.place.environment_file.read_bytes()) == before
-    assert fresh.health().status_code == 200
+    until(lambda: fresh.health().status_code == 200)
 
 
 def test_a_backup_of_a_newer_version_is_refused(
@@ -201,9 +203,8 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     assert "not live yet" in fresh.manage("env", "blog", "list", "--reveal").stdout
     assert fresh.app("idle").status_code == 503
     assert old.shop.version() == "shop"  # the old host goes on
-    assert store_of(fresh).current(f"deployment-{old.shop.id}") == store_of(old.instance).current(
-        f"deployment-{old.shop.id}"
-    )
+    served = store_of(fresh).current(f"deployment-{old.shop.id}")
+    assert served and served.fingerprint == old.fingerprint
 
     environment = dotenv.read(fresh.place.environment_file)
     changed = {name for name in environment if environment[name] != before.get(name)}

@@ -36,7 +36,7 @@ class Panel:
         headers = {"Host": self.host, "Origin": self.origin, **more.pop("headers", {})}
         url = f"http://127.0.0.1:{self.nginx.http_port}{path}"
         return (session or requests.Session()).request(
-            method, url, headers=headers, allow_redirects=False, timeout=30, **more
+            method, url, headers=headers, allow_redirects=False, timeout=60, **more
         )
 
     def sign_in(self, email: str, password: str, **headers: str) -> requests.Response:
@@ -56,6 +56,7 @@ class Panel:
             origin=origin,  # type: ignore[arg-type]
             additional_headers={"Cookie": cookie},
             sock=socket.create_connection(("127.0.0.1", self.nginx.http_port)),
+            open_timeout=60,
         )
 
 
@@ -97,12 +98,12 @@ def test_sign_in_is_throttled_by_the_address_that_nginx_saw_whatever_a_visitor_c
 
 def test_what_nginx_says_of_a_visitor_is_what_is_counted(panel: Panel) -> None:
     bob()
-    page = requests.get(f"{panel.web.url}/auth/login", timeout=30)
+    page = requests.get(f"{panel.web.url}/auth/login", timeout=60)
     token = TOKEN.search(page.text)
     assert token
     form = {"csrfmiddlewaretoken": token[1], "username": "bob@example.com", "password": "wrong"}
     headers = {"X-Forwarded-For": "192.0.2.7"}
-    requests.post(page.url, data=form, cookies=page.cookies, headers=headers, timeout=30)
+    requests.post(page.url, data=form, cookies=page.cookies, headers=headers, timeout=60)
     assert AccessAttempt.objects.get().ip_address == "192.0.2.7"
 
 

@@ -363,7 +363,7 @@ def test_every_websocket_lets_in_exactly_whom_the_table_says(tmp_path: Path) -> 
 
 def _opens(url: str, headers: dict[str, str], origin: str) -> bool:
     try:
-        with connect(url, additional_headers=headers, origin=origin, open_timeout=15):  # type: ignore[arg-type]
+        with connect(url, additional_headers=headers, origin=origin, open_timeout=60):  # type: ignore[arg-type]
             return True
     except InvalidStatus as refusal:
         if refusal.response.status_code == 403:

@@ -43,7 +43,7 @@ def address(instance: Instance, database: str, user: str = "", password: str = "
 
 
 def run(url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(url, autocommit=True, connect_timeout=60) as connection:
         cursor = connection.execute(query)  # type: ignore[call-overload]
         return cursor.fetchall() if cursor.description else []
 

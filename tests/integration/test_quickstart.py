@@ -39,8 +39,8 @@ def empty() -> Iterator[Instance]:
 
 
 def test_every_part_of_a_started_instance_is_healthy(instance: Instance) -> None:
+    until(lambda: instance.health().status_code == 200)  # a test before this one may have killed something
     answer = instance.health()
-    assert answer.status_code == 200, answer.text
     parts = answer.json()["parts"]
     assert {name: part["ok"] for name, part in parts.items()} == dict.fromkeys(
         ["database", "redis", "worker-deploys", "worker-housekeeping", "beat", "collector", "nginx"], True
@@ -63,7 +63,7 @@ def test_health_names_redis_when_it_is_down_and_turns_green_again(instance: Inst
         assert answer.json()["parts"]["database"]["ok"] is True
     finally:
         supervisor.start("redis")
-    until(lambda: instance.health().status_code == 200, 40)
+    until(lambda: instance.health().status_code == 200)
 
 
 def test_health_names_the_processes_that_are_gone(instance: Instance) -> None:
@@ -76,11 +76,11 @@ def test_health_names_the_processes_that_are_gone(instance: Instance) -> None:
         assert answer.json()["parts"]["redis"]["ok"] is True
     finally:
         supervisor.start("background")
-    until(lambda: instance.health().status_code == 200, 40)
+    until(lambda: instance.health().status_code == 200)
 
 
 def test_a_page_that_needs_sign_in_can_be_seen_by_the_signed_in_admin(instance: Instance) -> None:
-    page = instance.client().get(f"{instance.base_url}/", timeout=15)
+    page = instance.client().get(f"{instance.base_url}/", timeout=60)
     assert page.status_code == 200
     assert "/auth/login" not in page.url
 
@@ -116,7 +116,7 @@ def test_a_second_start_keeps_all_data_and_a_stop_leaves_no_process(empty: Insta
     assert processes.of_instance(empty.place) == []
     empty.start()
     assert empty.env == first
-    assert empty.client("bob@bakery.localhost").get(f"{empty.base_url}/", timeout=15).status_code == 200
+    assert empty.client("bob@bakery.localhost").get(f"{empty.base_url}/", timeout=60).status_code == 200
 
 
 def test_what_a_killed_supervisord_leaves_behind_is_ended_by_the_next_start(empty: Instance) -> None:
@@ -149,7 +149,7 @@ def test_an_app_that_outlived_its_supervisord_is_ended_by_a_stop(empty: Instance
         (launches / "bakery-deployment-1-blue.starts").write_text(f"1.000/{app.pid}/{seen.started}\n")
         (launches / "bakery-deployment-2-blue.starts").write_text(f"1.000/{stranger.pid}/{seen.started - 100}\n")
         empty.stop()
-        assert app.wait(10) == -signal.SIGTERM
+        assert app.wait(60) == -signal.SIGTERM
         assert stranger.poll() is None, "its number was given out anew"
     finally:
         for process in (app, stranger):
@@ -183,7 +183,7 @@ def test_supervisord_outlives_a_disk_without_room_for_its_complaints(tmp_path: P
         assert control.Supervisord(Path(listening)).states() == {"talks": "RUNNING"}
     finally:
         supervisord.terminate()
-        supervisord.wait(20)
+        supervisord.wait(60)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

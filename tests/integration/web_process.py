@@ -67,7 +67,7 @@ def daphne(data_dir: Path, *, pages: bool = False, **variables: str) -> Iterator
     env = {**environment(data_dir), **variables}
     if pages:
         argv = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"]
-        subprocess.run(argv, cwd=ROOT, env=env, check=True, timeout=120)
+        subprocess.run(argv, cwd=ROOT, env=env, check=True, timeout=300)
     port = free_port()
     argv = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "bakery.asgi:application"]
     process = subprocess.Popen(argv, cwd=ROOT, env=env)
@@ -75,13 +75,13 @@ def daphne(data_dir: Path, *, pages: bool = False, **variables: str) -> Iterator
         deadline = time.monotonic() + 60
         while True:
             try:
-                requests.get(f"http://127.0.0.1:{port}/streams/0/", timeout=5, allow_redirects=False)
+                requests.get(f"http://127.0.0.1:{port}/streams/0/", timeout=60, allow_redirects=False)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 assert process.poll() is None, "daphne ended"
                 assert time.monotonic() < deadline, "daphne does not answer"
                 time.sleep(0.1)
         yield Web(port, process)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
