@@ -80,7 +80,7 @@ class NginxMachine(Machine):
     def answer(self, host: str, path: str = "/") -> tuple[int, str]:
         """Status and text; (0, "") when nobody answers."""
         try:
-            connection = http.client.HTTPConnection(self.address, 80, timeout=5)
+            connection = http.client.HTTPConnection(self.address, 80, timeout=20)
             connection.request("GET", path, headers={"Host": host})
             response = connection.getresponse()
             return response.status, response.read().decode()
@@ -93,7 +93,7 @@ class NginxMachine(Machine):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
             with (
-                socket.create_connection((self.address, 443), timeout=10) as plain,
+                socket.create_connection((self.address, 443), timeout=60) as plain,
                 context.wrap_socket(plain, server_hostname=name) as connection,
             ):
                 return hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
@@ -101,7 +101,7 @@ class NginxMachine(Machine):
             return ""
 
     def wait_for(self, host: str, text: str) -> None:
-        until(lambda: self.answer(host)[1] == text, 60)
+        until(lambda: self.answer(host)[1] == text, 180)
 
     def everything(self) -> str:
         """All of /etc/nginx, to compare."""

@@ -161,14 +161,14 @@ def test_who_is_not_root_sees_whether_it_runs(host: Host) -> None:
 def test_one_that_fills_its_memory_is_seen_to_have_run_out_of_it(host: Host) -> None:
     host.serve(4, "const kept = []; setInterval(() => kept.push(new Uint8Array(16 << 20).fill(1)), 50);", memory_mb=150)
     until(lambda: host.observe(4)["restarts"] > 0)
-    assert host.observe(4)["out_of_memory"]
+    until(lambda: host.observe(4)["out_of_memory"])
     host.order("stop", 4)
 
 
 def test_one_that_ends_at_once_is_tried_again_and_then_given_up(host: Host) -> None:
     host.order("build", 5, 1, files={"package.json": PACKAGE, "server.ts": "console.log('broken'); process.exit(3);"})
     host.order("start", 5, 1)
-    until(lambda: host.observe(5)["state"] == "exited", 40)
+    until(lambda: host.observe(5)["state"] == "exited")
     seen = host.observe(5)
     assert (seen["exit_code"], seen["out_of_memory"]) == (3, False)
     assert seen["restarts"] > 2
@@ -181,9 +181,9 @@ def test_one_that_ends_at_once_is_tried_again_and_then_given_up(host: Host) -> N
 def test_one_that_ignores_sigterm_is_killed_with_all_that_it_started(host: Host) -> None:
     stubborn = 'process.on("SIGTERM", () => console.log("no")); '
     stubborn += 'require("child_process").spawn("setsid", ["sleep", "1000"], { detached: true, stdio: "ignore" });'
-    host.serve(6, stubborn, grace_seconds=1)
+    host.serve(6, stubborn, grace_seconds=3)
     assert host.says("pgrep", "--uid", "1880000006", "sleep")
-    host.order("stop", 6, grace_seconds=1)
+    host.order("stop", 6, grace_seconds=3)
     assert "no" in host.log().splitlines()
     assert host.says("pgrep", "--uid", "1880000006") == ""
 
