@@ -44,9 +44,16 @@ def add(request: HttpRequest, place: Place) -> HttpResponse:
             form.take(problem, "hostname")
         else:
             also = _add_counterpart(request, place, made) if form.cleaned_data["counterpart"] else ""
-            messages.success(request, f"{display(made.hostname)} is added.{also} Bakery looks at its DNS now.")
+            messages.success(
+                request, f"{display(made.hostname)} is added.{also} Bakery looks at its DNS now{_told(place)}."
+            )
             return redirect(f"{place.url('of')}#name-{made.pk}")
     return render_names(request, place, add_form=form)
+
+
+def _told(place: Place) -> str:
+    """A deployment's page has the task of it; of the panel nobody else says that Nginx does not have it yet."""
+    return "" if place.deployment else ", and tells Nginx"
 
 
 def _add_counterpart(request: HttpRequest, place: Place, made: Domain) -> str:
@@ -107,5 +114,5 @@ def redirect_or_serve(request: HttpRequest, place: Place, domain_pk: int) -> Htt
 @require_POST
 def remove(request: HttpRequest, place: Place, domain_pk: int) -> HttpResponse:
     domain = access_domain(request, place.deployment, domain_pk)
-    said = f"{display(domain.hostname)} is removed."
+    said = f"{display(domain.hostname)} is removed{'' if place.deployment else '; Nginx is told now'}."
     return do(request, place, lambda: names.remove_domain(domain, by=person_of(request)), said)

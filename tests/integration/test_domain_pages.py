@@ -317,3 +317,11 @@ def test_the_panels_own_domain_has_the_same_page_for_admins(shop: Deployment) ->
     assert client.get(f"/settings/domain/{domain.pk}").status_code == 200
     taken = browser(bob()).post(f"/deployments/{shop.pk}/domains/add", {"hostname": "panel.bakery-shop.com"})
     assert taken.status_code == 422
+
+
+def test_whoever_changes_the_panels_names_is_told_that_nginx_follows() -> None:
+    client = browser(alice())
+    page = client.post("/settings/domain/add", {"hostname": "panel.bakery-shop.com"}, follow=True).content.decode()
+    assert "panel.bakery-shop.com is added. Bakery looks at its DNS now, and tells Nginx." in page
+    address = f"/settings/domain/{Domain.objects.get(deployment=None).pk}/remove"
+    assert "panel.bakery-shop.com is removed; Nginx is told now." in client.post(address, follow=True).content.decode()
