@@ -120,6 +120,14 @@ def text_map(body: dict[str, Any], name: str) -> dict[str, str]:
     return value
 
 
+def flag(body: dict[str, Any], name: str) -> bool:
+    """False where it is not said."""
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise ValidationError({name: "This is true or false."})
+    return value
+
+
 def rows_wanted(request: HttpRequest) -> int:
     limit = request.GET.get("limit", "50")
     if not limit.isdecimal() or not 1 <= int(limit) <= MOST_ROWS:

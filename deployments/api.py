@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import path
 
-from bakery.api import body_of, endpoint, refuse_unknown, rows_wanted, text, text_list, text_map
+from bakery.api import body_of, endpoint, flag, refuse_unknown, rows_wanted, text, text_list, text_map
 from bakery.models import Task
 from bakery.permissions import access_deployment, access_task, person_of, requires
 from bakery.roles import Action
@@ -136,7 +136,16 @@ def _asks(verb: Callable[..., Task], action: Action, summary: str) -> Callable[.
 restart = _asks(requests.restart, Action.DEPLOY, "Restart its live release.")
 stop = _asks(requests.stop, Action.DEPLOY, "Stop it.")
 start = _asks(requests.start, Action.DEPLOY, "Start it again.")
-delete = _asks(requests.delete, Action.DELETE_DEPLOYMENT, "Delete it with everything that was made for it.")
+
+
+@requires(Action.DELETE_DEPLOYMENT)
+@endpoint("POST")
+def delete(request: HttpRequest, pk: int) -> Answer:
+    """Delete it with everything that was made for it; {keep_databases: true} leaves its databases."""
+    body = body_of(request)
+    refuse_unknown(body, frozenset({"keep_databases"}))
+    keep = flag(body, "keep_databases")
+    return 202, task_shape(requests.delete(access_deployment(request, pk), by=person_of(request), keep_databases=keep))
 
 
 @requires(Action.VIEW)

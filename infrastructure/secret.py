@@ -59,7 +59,12 @@ class Masker:
     """
 
     def __init__(self, values: Iterable[str | Secret] = ()) -> None:
-        forms: set[str] = set()
+        self._forms: list[str] = []
+        self.learn(values)
+
+    def learn(self, values: Iterable[str | Secret]) -> None:
+        """Mask these as well from now on."""
+        forms = set(self._forms)
         for value in values:
             forms |= _forms(value.reveal() if isinstance(value, Secret) else value)
         # The longest first, so that a secret that contains another one is masked whole.

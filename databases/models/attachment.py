@@ -5,6 +5,8 @@ from django.db import models
 from databases.models.database import Database
 from deployments.models.deployment import validate_env_name
 
+PG_VARIABLES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
+
 
 class Attachment(models.Model):
     """A database in a deployment's environment, from its next release on (or its next restart)."""
@@ -26,3 +28,8 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.variable} of {self.deployment}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the variables that it makes."""
+        return frozenset({self.variable, *(PG_VARIABLES if self.pg_variables else ())})

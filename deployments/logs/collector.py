@@ -15,14 +15,13 @@ from django.db import Error, connection
 from bakery import heartbeat
 from deployments.logs.containers import ContainerTail
 from deployments.logs.follower import Follower, Source
+from deployments.logs.masking import ReleaseMasker
 from deployments.logs.observing import Observe, Observer
 from deployments.logs.store import AnotherWriter, StreamStore, open_stream
 from deployments.logs.tail import FileTail
 from deployments.models import LogStream, Release, Runtime, Slot, StreamKind
-from deployments.services.snapshot import Snapshot
 from infrastructure.errors import Problem
 from infrastructure.runtime import ProcessState
-from infrastructure.secret import Masker
 
 LOOK_SECONDS = 1.0  # between two looks at which releases are in slots
 RETRY_SECONDS = 1.0
@@ -123,7 +122,7 @@ class Collector:
     def _open(self, release: Release, slot: Slot | None) -> Follower | None:
         try:
             # Without its secrets nothing of it can be stored masked, so nothing is stored.
-            masker = Masker(Snapshot.from_release(release).secrets())
+            masker = ReleaseMasker(release)
             store = StreamStore(open_stream(release, StreamKind.PROCESS).pk)
             source = self._source(release, slot, store)
         except (Problem, OSError) as error:
@@ -131,7 +130,7 @@ class Collector:
                 logger.error("The log of release %s cannot be collected: %s", release.pk, error)
             self._refused.add(release.pk)
             return None
-        follower = self._followers[release.pk] = Follower(source, store, masker)
+        follower = self._followers[release.pk] = Follower(source, store, masker, masker.refresh)
         return follower
 
     def _source(self, release: Release, slot: Slot | None, store: StreamStore) -> Source:

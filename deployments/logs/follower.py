@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from deployments.logs.lines import LineAssembler
@@ -28,15 +28,19 @@ class Source(Protocol):
 
 
 class Follower:
-    """``step`` is called again and again. ``django.db.Error`` and ``AnotherWriter`` come out of it; the next step
+    """``look_anew`` is called when something was read: the masker may have to learn of a new secret in it.
+    ``step`` is called again and again. ``django.db.Error`` and ``AnotherWriter`` come out of it; the next step
     then goes on from what the database knows, so that nothing is lost or doubled."""
 
-    def __init__(self, source: Source, store: StreamStore, masker: Masker) -> None:
+    def __init__(
+        self, source: Source, store: StreamStore, masker: Masker, look_anew: Callable[[], None] = lambda: None
+    ) -> None:
         self.source = source
         self.store = store
         self.masker = masker
         self.gone_since: float | None = None
         self.due = 0.0
+        self._look_anew = look_anew
         self._assembler = LineAssembler(masker)
         self._pause = SHORTEST_PAUSE
         self._broken = False
@@ -57,6 +61,7 @@ class Follower:
         self._broken = True
         piece = self.source.read(TURN_BYTES)
         if piece:
+            self._look_anew()
             self._take(piece)
         self._broken = False
         now = time.monotonic()

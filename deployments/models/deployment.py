@@ -182,6 +182,8 @@ class Slot(models.Model):
     release = models.ForeignKey(
         "deployments.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # What that process was given of its databases: see databases.services.injection.fingerprints.
+    databases = models.JSONField(default=dict, blank=True)
     # The last observation of its process: see infrastructure.runtime.Observation.
     observed_state = models.CharField(max_length=12, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)

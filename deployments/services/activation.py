@@ -16,6 +16,7 @@ from django.utils import timezone
 from bakery.models import Task, TaskKind, TaskState
 from deployments.models import Deployment, Release, ReleaseState, Slot, SlotName
 from deployments.services import host
+from deployments.services.databases import prepare_databases
 from deployments.services.job import Job
 from deployments.services.releases import served_before
 from deployments.services.slots import (
@@ -23,6 +24,8 @@ from deployments.services.slots import (
     app_of,
     confirmed,
     empty,
+    has_todays_passwords,
+    injected,
     is_idle,
     is_running,
     put_in_slot,
@@ -58,9 +61,11 @@ def choose_slot(job: Job) -> Slot:
 def start(job: Job, slot: Slot) -> None:
     """Start the release in ``slot``, unless it is there: warm since it last served, or started by a killed worker."""
     release, snapshot = job.release, job.snapshot
-    if is_running(slot, release) and not snapshot.stops_first:
+    warm = is_running(slot, release) and has_todays_passwords(slot, release)
+    if warm and not snapshot.stops_first:
         job.say(f"It is still running in the {slot.name} slot")
     else:
+        prepare_databases(job)
         if snapshot["one_writer"]:  # a migration writes as well
             make_way(job)
         pre_deploy(job, slot)
@@ -90,8 +95,9 @@ def pre_deploy(job: Job, slot: Slot) -> None:
         return
     with job.phase("pre-deploy"):
         job.say(f"Running the pre-deploy command: {command}")
+        app = app_of(job.release, slot, injected(job, job.release).variables)
         try:
-            host.runtimes()[job.release.runtime].run_once(app_of(job.release, slot), command, job.runner, job.log)
+            host.runtimes()[job.release.runtime].run_once(app, command, job.runner, job.log)
         except Problem as problem:
             raise Problem(
                 "app.pre-deploy-failed",

@@ -30,6 +30,8 @@ def set_env(
     """Set variables, all or none. Raises ``Refused`` with the name of the one that cannot be."""
     checked = {EnvName(name): env_value(value) for name, value in values.items()}
     with transaction.atomic():
+        if run_time:
+            _refuse_attached(deployment, checked)
         for name, value in checked.items():
             EnvVar.objects.update_or_create(
                 deployment=deployment,
@@ -39,6 +41,18 @@ def set_env(
         if deployment.env_vars.count() > MOST_VARIABLES:
             raise Refused("env.too-many", f"A deployment has at most {MOST_VARIABLES} variables.")
     announce("deployment", deployment.pk)
+
+
+def _refuse_attached(deployment: Deployment, names: Iterable[str]) -> None:
+    """A process has one value of a name. For the build, which gets no database, a variable may have it."""
+    Deployment.objects.select_for_update().get(pk=deployment.pk)  # nobody attaches one meanwhile
+    for attachment in deployment.attachments.select_related("database"):
+        if taken := sorted(attachment.names & set(names)):
+            raise Refused(
+                "env.attached",
+                f"{taken[0]} is the address of the database {attachment.database.name}.",
+                "Detach that database first, or give the variable another name.",
+            )
 
 
 def unset_env(deployment: Deployment, *, by: User | None, names: Iterable[str]) -> list[str]:

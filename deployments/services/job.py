@@ -13,6 +13,7 @@ from django.utils import timezone
 from bakery.events import announce
 from bakery.models import Task, TaskState
 from bakery.recorder import TaskRecorder
+from databases.services.injection import secrets_of
 from deployments.logs.writer import LogWriter, open_stream
 from deployments.models import Deployment, Release, ReleaseState, Slot, StreamKind
 from deployments.services.leases import Lease
@@ -20,11 +21,22 @@ from deployments.services.snapshot import Snapshot
 from infrastructure.errors import Blame, Cancelled, LeaseLost, Problem
 from infrastructure.runner import Runner
 from infrastructure.runtime import Observation
-from infrastructure.secret import Masker
+from infrastructure.secret import Masker, Secret
 
 logger = logging.getLogger(__name__)
 # Parts that a cancel ends. Later ones are short, or the release serves already.
-CANCELLABLE = ("fetch", "build", "stop the old release", "pre-deploy", "start", "probe", "restart", "start again")
+CANCELLABLE = (
+    "fetch",
+    "build",
+    "databases",
+    "back up",
+    "stop the old release",
+    "pre-deploy",
+    "start",
+    "probe",
+    "restart",
+    "start again",
+)
 
 
 class Job:
@@ -37,7 +49,7 @@ class Job:
         self.recorder = TaskRecorder(task)
         self._snapshot: Snapshot | None = None
         try:
-            self.masker = Masker(self.snapshot.secrets() if task.release else ())
+            self.masker = Masker(self._secrets() if task.release else ())
         except Problem:  # it cannot be decrypted: the first step that needs it says so
             self.masker = Masker()
         self._ends_on_cancel = True
@@ -57,6 +69,9 @@ class Job:
         if self._snapshot is None:
             self._snapshot = Snapshot.from_release(self.release)
         return self._snapshot
+
+    def _secrets(self) -> list[Secret]:
+        return [*self.snapshot.secrets(), *secrets_of(self.snapshot.databases)]
 
     @property
     def slot(self) -> Slot:

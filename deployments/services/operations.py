@@ -8,14 +8,17 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from databases.services.leaving import ask_to_drop, databases_to_drop
 from deployments.models import Deployment, Release, Slot
 from deployments.services import host
 from deployments.services.activation import make_way
 from deployments.services.job import Job
 from deployments.services.pruning import remove_process_log
+from deployments.services.requests import KEEP_DATABASES
 from deployments.services.slots import (
     confirmed,
     empty,
+    injected,
     is_running,
     put_in_slot,
     wait_until_healthy,
@@ -26,6 +29,7 @@ from infrastructure.errors import Blame, Problem
 
 def restart(job: Job) -> None:
     """Start the current release once more, in the other slot, and switch to it; in its own where it must be alone."""
+    injected(job, job.release)  # a database that cannot be used is said before anything ends
     if job.snapshot.stops_first or job.deployment.stopped:
         make_way(job)
         _start_in(job, job.slot)
@@ -108,7 +112,18 @@ def delete(job: Job) -> None:
         for number in job.deployment.releases.values_list("pk", flat=True):
             remove_process_log(number)
     job.lease.check()
-    Deployment.objects.get(pk=pk).delete()
+    _delete_row(job)
+
+
+def _delete_row(job: Job) -> None:
+    """With it, in one transaction, the tasks that drop its databases: they are backed up once more and dropped by
+    other workers, each of whom a killed one is made up for."""
+    with transaction.atomic():
+        deployment = Deployment.objects.select_for_update().get(pk=job.deployment.pk)
+        databases = [] if job.task.ref == KEEP_DATABASES else databases_to_drop(deployment)
+        deployment.delete()
+        for database in databases:
+            ask_to_drop(database, by=job.task.requested_by)
 
 
 def _forget_certificate(job: Job) -> None:

@@ -21,6 +21,7 @@ from infrastructure.errors import Problem
 from infrastructure.values import GitRef
 
 logger = logging.getLogger(__name__)
+KEEP_DATABASES = "keep-databases"  # in the ``ref`` of a deletion
 
 
 def deploy(deployment: Deployment, *, by: User | None, ref: str = "") -> Task:
@@ -105,8 +106,9 @@ def apply_routes(deployment: Deployment, *, by: User | None) -> Task:
         return _queue(locked, TaskKind.APPLY_ROUTES, by, None)
 
 
-def delete(deployment: Deployment, *, by: User | None) -> Task:
-    """Delete the deployment and everything that was made for it. A running deploy is cancelled first."""
+def delete(deployment: Deployment, *, by: User | None, keep_databases: bool = False) -> Task:
+    """Delete the deployment and everything that was made for it: with ``databases_to_drop``, unless they are kept. A
+    running deploy is cancelled first. One that is asked for already is given back as it is."""
     with transaction.atomic():
         locked = _lock(deployment, deleting_is_fine=True)
         already = locked.tasks.unfinished().filter(kind=TaskKind.DELETE).first()
@@ -117,7 +119,7 @@ def delete(deployment: Deployment, *, by: User | None) -> Task:
         locked.tasks.filter(state=TaskState.RUNNING).update(cancel_requested=True)
         locked.deleting = True
         locked.save(update_fields=["deleting"])
-        return _queue(locked, TaskKind.DELETE, by, None)
+        return _queue(locked, TaskKind.DELETE, by, None, ref=KEEP_DATABASES if keep_databases else "")
 
 
 def cancel(task: Task, *, by: User | None) -> bool:
@@ -177,9 +179,9 @@ def _lock(deployment: Deployment, *, deleting_is_fine: bool = False) -> Deployme
     return locked
 
 
-def _queue(deployment: Deployment, kind: TaskKind, by: User | None, release: Release | None) -> Task:
+def _queue(deployment: Deployment, kind: TaskKind, by: User | None, release: Release | None, *, ref: str = "") -> Task:
     task = Task.objects.create(
-        kind=kind, subject=deployment.name, deployment=deployment, release=release, requested_by=by
+        kind=kind, subject=deployment.name, deployment=deployment, release=release, requested_by=by, ref=ref
     )
     announce("task", task.pk)
     announce("deployment", deployment.pk)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
-from deployments.models import Deployment, Release, Slot
+from databases.services.injection import Injected, fingerprints, inject
+from deployments.models import Deployment, Release, Runtime, Slot
 from deployments.services import host
 from deployments.services.job import Job
 from deployments.services.leases import Lease
@@ -18,13 +19,25 @@ from deployments.services.probe import probe
 from deployments.services.snapshot import Snapshot
 from infrastructure.errors import HostProblem
 from infrastructure.runtime import App, ProcessState
+from infrastructure.secret import Secret
 
 VERIFY_SECONDS = 5.0
 VERIFIED_IN_A_ROW = 3
 LOOK_EVERY = 0.1  # seconds, while waiting for requests to end
 
 
-def app_of(release: Release, slot: Slot) -> App:
+def injected(job: Job, release: Release) -> Injected:
+    """The addresses and passwords of its databases as they are now, which its log does not show from here on."""
+    found = inject(
+        Snapshot.from_release(release).databases,
+        in_container=release.runtime == Runtime.DOCKER,
+        wanted_by=f"v{release.number} of {job.deployment.name}",
+    )
+    job.masker.learn(found.secrets)
+    return found
+
+
+def app_of(release: Release, slot: Slot, databases: Mapping[str, Secret]) -> App:
     snapshot = Snapshot.from_release(release)
     root = host.persistent_dir(release.deployment_id)
     return App(
@@ -36,7 +49,7 @@ def app_of(release: Release, slot: Slot) -> App:
         artifact=release.artifact,
         base_directory=snapshot["base_directory"],
         start_command=snapshot["start_command"],
-        env=snapshot.run_env,
+        env={**snapshot.run_env, **databases},
         limits=snapshot.run_limits(),
         grace_seconds=snapshot["grace_seconds"],
         container_port=release.container_port,
@@ -53,19 +66,27 @@ def is_running(slot: Slot, release: Release) -> bool:
     return seen.release_id == release.pk and (seen.state == ProcessState.RUNNING or just_started)
 
 
+def has_todays_passwords(slot: Slot, release: Release) -> bool:
+    """Whether what runs in the slot was started with the addresses and passwords that its databases have now."""
+    return bool(slot.databases == fingerprints(Snapshot.from_release(release).databases))
+
+
 def put_in_slot(job: Job, release: Release, slot: Slot) -> None:
     """Start ``release`` in ``slot``, whatever was there before. It gets no requests by that."""
+    given = injected(job, release)
     wait_until_idle(slot, job.lease)
     empty(slot)
-    app = app_of(release, slot)
+    app = app_of(release, slot, given.variables)
     runtime = host.runtimes()[release.runtime]
     upstream = runtime.upstream(app)
     _refuse_taken(upstream)
-    Slot.objects.filter(pk=slot.pk).update(release=release, upstream=upstream, observed_state="", observed_at=None)
+    Slot.objects.filter(pk=slot.pk).update(
+        release=release, upstream=upstream, databases=given.fingerprints, observed_state="", observed_at=None
+    )
     # The first release of a deployment tells where the second one will be: so its deploy needs no reload.
     twin = host.other(slot)
     if not twin.upstream:
-        Slot.objects.filter(pk=twin.pk).update(upstream=runtime.upstream(app_of(release, twin)))
+        Slot.objects.filter(pk=twin.pk).update(upstream=runtime.upstream(app_of(release, twin, {})))
     slot.refresh_from_db()
     host.router().apply([host.route_of(job.deployment)])
     job.lease.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from deployments.models import Deployment, Release, Runtime
@@ -40,6 +40,19 @@ SNAPSHOT_FIELDS = (
 LATER_FIELDS = {"build_disk_mb": 4096}
 # Those that decide what a build makes.
 BUILD_FIELDS = ("repository", "base_directory", "build_command", "container_port")
+# Of a database's row: what is encrypted.
+UNNEEDED = ("database__password", "database__next_password", "database__url")
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A database in the environment, by its id: the address and the password are looked up when a process is started,
+    so that a new password reaches a restart and a rollback as well."""
+
+    variable: str
+    database: int
+    name: str  # of the database, for when it is gone
+    pg_variables: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ class Snapshot:
     build_env: Mapping[str, Secret]
     run_env: Mapping[str, Secret]
     persistent: tuple[str, ...]
+    databases: tuple[Attached, ...] = ()
 
     @classmethod
     def of(cls, deployment: Deployment) -> Snapshot:
@@ -59,6 +73,10 @@ class Snapshot:
             build_env={v.name: v.value for v in variables if v.build_time},
             run_env={v.name: v.value for v in variables if v.run_time},
             persistent=tuple(d.path for d in deployment.persistent_directories.all()),
+            databases=tuple(
+                Attached(found.variable, found.database_id, found.database.name, found.pg_variables)
+                for found in deployment.attachments.select_related("database").defer(*UNNEEDED)
+            ),
         )
 
     @classmethod
@@ -69,6 +87,7 @@ class Snapshot:
             build_env={name: Secret(value) for name, value in data["build_env"].items()},
             run_env={name: Secret(value) for name, value in data["run_env"].items()},
             persistent=tuple(data["persistent"]),
+            databases=tuple(Attached(**found) for found in data.get("databases", ())),
         )
 
     def to_secret(self) -> Secret:
@@ -79,6 +98,7 @@ class Snapshot:
                     "build_env": {name: value.reveal() for name, value in self.build_env.items()},
                     "run_env": {name: value.reveal() for name, value in self.run_env.items()},
                     "persistent": list(self.persistent),
+                    "databases": [asdict(found) for found in self.databases],
                 }
             )
         )
@@ -87,7 +107,7 @@ class Snapshot:
         return self.settings[name]
 
     def secrets(self) -> list[Secret]:
-        """What logs must never show."""
+        """What logs must never show, apart from what ``databases`` lead to."""
         return [*self.build_env.values(), *self.run_env.values()]
 
     @property
@@ -118,16 +138,19 @@ class Snapshot:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def _by_variable(self) -> dict[str, tuple[Secret | None, Secret | None, tuple[int, bool] | None]]:
+        """All that an environment is made of: for the build, for the process, the database."""
+        databases = {found.variable: (found.database, found.pg_variables) for found in self.databases}
+        names = {*self.build_env, *self.run_env, *databases}
+        return {name: (self.build_env.get(name), self.run_env.get(name), databases.get(name)) for name in names}
+
     def differences(self, other: Snapshot) -> list[str]:
         """Names of the settings and variables that differ, for a person: ``["branch", "env API_KEY"]``."""
         names = [
             name.replace("_", " ") for name in SNAPSHOT_FIELDS if self.settings.get(name) != other.settings.get(name)
         ]
-        variables = {**self.build_env, **self.run_env}.keys() | {**other.build_env, **other.run_env}.keys()
-        for name in sorted(variables):
-            mine = (self.build_env.get(name), self.run_env.get(name))
-            if mine != (other.build_env.get(name), other.run_env.get(name)):
-                names.append(f"env {name}")
+        mine, theirs = self._by_variable(), other._by_variable()
+        names += [f"env {name}" for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
         if self.persistent != other.persistent:
             names.append("persistent directories")
         return names

@@ -94,5 +94,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, f"Nothing was deleted. Type “{deployment.name}” to confirm.")
         return redirect("deployments:settings", deployment.pk)
     said = f"Deleting {deployment} and everything that was made for it."
-    _ask(request, deployment, lambda: requests.delete(deployment, by=person_of(request)), said)
+    keep = "keep_databases" in request.POST
+    _ask(request, deployment, lambda: requests.delete(deployment, by=person_of(request), keep_databases=keep), said)
     return redirect("deployments:list")  # its own page is about to go
