@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import grp
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from infrastructure import dotenv
 from infrastructure.files import read_if_there, write_atomically
 from infrastructure.server.server import WRAPPER, Server
 from infrastructure.server.work import Work
-from infrastructure.systemd.bakery_units import GROUP_OF_DOCKER, RENEWAL_TIMER, SERVICES, TARGET, Place, units
+from infrastructure.systemd.bakery_units import (
+    GROUP_OF_DOCKER,
+    RENEWAL_TIMER,
+    SERVICES,
+    TARGET,
+    Place,
+    postgres_of,
+    units,
+)
 
 UNITS = Path("/etc/systemd/system")
 WRAPPER_TEXT = """\
@@ -39,8 +48,24 @@ def has_docker_group() -> bool:
 
 
 def place(server: Server, work: Work) -> Place:
-    certbot = dotenv.read(server.env_file).get("BAKERY_CERTBOT") or "certbot"
-    return server.units_place(systemd=systemd_version(work), docker=has_docker_group(), certbot=certbot)
+    values = dotenv.read(server.env_file)
+    found = server.units_place(
+        systemd=systemd_version(work),
+        docker=has_docker_group(),
+        certbot=values.get("BAKERY_CERTBOT") or "certbot",
+    )
+    return replace(
+        found,
+        docker_subnet=values.get("BAKERY_DOCKER_SUBNET") or found.docker_subnet,
+        postgres=postgres_of(_admin_url(values)),
+    )
+
+
+def _admin_url(values: dict[str, str]) -> str:
+    """Of the server on which databases are made."""
+    if file := values.get("BAKERY_POSTGRES_ADMIN_URL_FILE"):
+        return (read_if_there(Path(file)) or "").strip()
+    return values.get("BAKERY_POSTGRES_ADMIN_URL") or values.get("DATABASE_URL", "")
 
 
 def write(where: Place, work: Work) -> None:

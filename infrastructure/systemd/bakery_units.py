@@ -7,9 +7,11 @@ part of ``bakery.target``.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from urllib.parse import urlsplit
 
 TEXTS = Path(__file__).with_name("units")
 TARGET = "bakery.target"
@@ -17,6 +19,8 @@ SERVICES = ("bakery.service", "bakery-worker.service", "bakery-beat.service", "b
 SLICE = "system-bakerybuilds.slice"
 RECOVER = "bakery-update-recover.service"
 RENEWAL, RENEWAL_TIMER = "bakery-certificates.service", "bakery-certificates.timer"
+# For applications in containers: where this host has Docker, and PostgreSQL at its loopback.
+RELAY_SOCKET, RELAY = "bakery-databases.socket", "bakery-databases.service"
 COLLECTOR = "bakery-logs"  # its account
 GROUP_OF_DOCKER = "docker"
 # What the workers do to files and programs of other accounts, and ``nginx -t``, which opens port 80. They take no other
@@ -41,6 +45,7 @@ HOSTS_DIRECTORIES = (
     "/sys/fs/cgroup",
 )
 DOCKER_WORDS = ", and\n# talks to Docker, whose socket knows no smaller right than all of it"
+LOOPBACK = "127.0.0.1"
 BACKS_OFF_SINCE = 254  # systemd.service(5), RestartSteps=
 
 
@@ -59,6 +64,12 @@ class Place:
     systemd: int = 0
     docker: bool = False
     certbot: str = "certbot"  # by name or path
+    docker_subnet: str = "10.207.0.0/16"
+    postgres: str = "127.0.0.1:5432"  # at this host's loopback; "": it is elsewhere
+
+    @property
+    def has_relay(self) -> bool:
+        return self.docker and bool(self.postgres)
 
     @property
     def code(self) -> Path:
@@ -89,11 +100,29 @@ def units(place: Place) -> dict[str, str]:
         "certbot": _word(Path(place.certbot)),
         "no_keys": f"-{_word(place.data_dir)}/letsencrypt -{_word(place.data_dir)}/nginx/certificates",
         "restart": _restart(place.systemd),
+        "docker_subnet": place.docker_subnet,
+        "databases_listen": f"{gateway(place.docker_subnet)}:{place.postgres.rpartition(':')[2]}",
+        "databases_target": place.postgres,
+        "relay_wanted": f" {RELAY_SOCKET}" if place.has_relay else "",
+        "relay_words": ",\n# and applications in containers reach their databases" if place.has_relay else "",
     }
     for part in ("unit", "service", "hardening"):
         values[part] = Template((TEXTS / f"{part}.part").read_text().strip()).substitute(values)
-    names = (TARGET, *SERVICES, SLICE, RECOVER, RENEWAL, RENEWAL_TIMER)
+    relay = (RELAY_SOCKET, RELAY) if place.has_relay else ()
+    names = (TARGET, *SERVICES, SLICE, RECOVER, RENEWAL, RENEWAL_TIMER, *relay)
     return {name: Template((TEXTS / name).read_text()).substitute(values) for name in names}
+
+
+def gateway(subnet: str) -> str:
+    """The host's own address on Docker's bridge: the network's first one."""
+    return str(next(ipaddress.ip_network(subnet).hosts()))
+
+
+def postgres_of(url: str) -> str:
+    """Where the PostgreSQL of ``url`` listens on this host's loopback; "": it is elsewhere."""
+    parts = urlsplit(url)
+    host = parts.hostname or LOOPBACK  # none: a socket of this host
+    return f"{LOOPBACK}:{parts.port or 5432}" if host in ("localhost", LOOPBACK) else ""
 
 
 def _writable(place: Place) -> list[str]:

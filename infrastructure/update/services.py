@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infrastructure.errors import Blame, Problem
 from infrastructure.runner import Command, Runner
-from infrastructure.systemd.bakery_units import RECOVER, RENEWAL
+from infrastructure.systemd.bakery_units import RECOVER, RELAY, RENEWAL
 
 UPDATER = "bakery-update"
 APPLICATIONS = "bakery-deployment-"
@@ -28,8 +28,9 @@ def own_units(directory: Path) -> list[Path]:
 
 
 def own_services(directory: Path) -> list[str]:
-    """Those that an update stops and starts. Certificates are renewed meanwhile, if it is time for that."""
-    others = (RECOVER, RENEWAL)
+    """Those that an update stops and starts. Certificates are renewed meanwhile, if it is time for that, and
+    applications in containers reach their databases."""
+    others = (RECOVER, RENEWAL, RELAY)
     return [file.name for file in own_units(directory) if file.suffix == ".service" and file.name not in others]
 
 

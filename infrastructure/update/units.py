@@ -38,6 +38,8 @@ def installation_of(place: Place) -> bakery_units.Place:
         systemd=systemd_version(),
         docker=has_docker_group(),
         certbot=place.setting("BAKERY_CERTBOT", "certbot"),
+        docker_subnet=place.setting("BAKERY_DOCKER_SUBNET", "10.207.0.0/16"),
+        postgres=bakery_units.postgres_of(place.setting("BAKERY_POSTGRES_ADMIN_URL") or place.setting("DATABASE_URL")),
     )
 
 

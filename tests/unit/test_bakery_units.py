@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from bakery.background import PROCESSES
-from infrastructure.systemd.bakery_units import RENEWAL, RENEWAL_TIMER, SERVICES, TARGET, Place, units
+from infrastructure.systemd.bakery_units import (
+    RELAY,
+    RELAY_SOCKET,
+    RENEWAL,
+    RENEWAL_TIMER,
+    SERVICES,
+    TARGET,
+    Place,
+    postgres_of,
+    units,
+)
 from infrastructure.update.services import own_services
 
 PLACE = Place(Path("/opt/bakery"), Path("/var/lib/bakery"), Path("/var/log/bakery"), Path("/srv/builds"))
@@ -71,6 +81,39 @@ def test_every_process_runs_in_exactly_one_unit() -> None:
 def test_a_systemd_that_can_waits_longer_each_time() -> None:
     assert "RestartMaxDelaySec" not in units(PLACE)["bakery.service"]
     assert "RestartMaxDelaySec=60\n" in units(Place(**{**vars(PLACE), "systemd": 257}))["bakery.service"]
+
+
+def test_where_there_is_docker_the_databases_are_at_the_bridges_gateway_for_containers_alone() -> None:
+    there = units(
+        Place(**{**vars(PLACE), "docker": True, "docker_subnet": "10.9.0.0/16", "postgres": "127.0.0.1:5433"})
+    )
+    assert values(there[RELAY_SOCKET], "ListenStream") == ["10.9.0.1:5433"]
+    assert values(there[RELAY_SOCKET], "FreeBind") == ["yes"]
+    assert values(there[RELAY_SOCKET], "IPAddressAllow") == ["10.9.0.0/16"]
+    assert values(there[RELAY], "ExecStart")[0].endswith(" 127.0.0.1:5433")
+    assert "$" not in there[RELAY] + there[RELAY_SOCKET] + there[TARGET]
+    assert RELAY_SOCKET in values(there[TARGET], "Wants")[0].split()
+
+
+def test_the_relay_goes_on_while_bakery_is_stopped_or_updated(tmp_path: Path) -> None:
+    there = units(Place(**{**vars(PLACE), "docker": True}))
+    assert "PartOf" not in there[RELAY] + there[RELAY_SOCKET] and str(PLACE.code) not in there[RELAY]
+    for name, text in there.items():
+        (tmp_path / name).write_text(text)
+    assert RELAY not in own_services(tmp_path)
+
+
+@pytest.mark.parametrize("place", [{"docker": False}, {"docker": True, "postgres": ""}])
+def test_without_docker_or_with_postgresql_elsewhere_there_is_no_relay(place: dict[str, object]) -> None:
+    texts = units(Place(**{**vars(PLACE), **place}))  # type: ignore[arg-type]
+    assert not {RELAY, RELAY_SOCKET} & texts.keys()
+    assert RELAY_SOCKET not in texts[TARGET]
+
+
+def test_the_relay_leads_to_the_server_where_databases_are_made_when_it_is_on_this_host() -> None:
+    assert postgres_of("postgresql://bakery_admin:x@localhost:5433/postgres") == "127.0.0.1:5433"
+    assert postgres_of("postgresql:///bakery?host=/run/postgresql") == "127.0.0.1:5432"
+    assert postgres_of("postgresql://bakery_admin:x@db.example.com/postgres") == ""
 
 
 def test_a_path_that_would_be_two_words_is_refused() -> None:
