@@ -83,7 +83,7 @@ class PostgresHost:
     def sql(self, query: str, *, url: str = "", database: str = "postgres") -> list[tuple[object, ...]]:
         """As the superuser, or as whom ``url`` names."""
         address = url or self.address(database, "root", PASSWORD)
-        with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(address, autocommit=True, connect_timeout=60) as connection:
             cursor = connection.execute(query)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 

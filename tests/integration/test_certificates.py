@@ -25,7 +25,7 @@ from tests.integration.ocsp_responder import OcspResponder
 from tests.integration.secured_site import Site, listener, port_of
 from tests.integration.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.integration.visitors import Visitors
 from tests.integration.waiting import until
 from tests.integration.writers import Writers
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -299,7 +299,6 @@ class Visitor:
 
 
 @pytest.mark.django_db
-@pytest.mark.timeout(300)
 def test_every_url_lets_in_exactly_whom_the_table_says() -> None:
     things, wrong, seen = Things.make(), [], set()
     cast = [Visitor(person) for person in people()]
@@ -344,7 +343,6 @@ def test_somebody_who_was_deactivated_is_nobody() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.timeout(120)
 def test_every_websocket_lets_in_exactly_whom_the_table_says(tmp_path: Path) -> None:
     things, wrong = Things.make(), []
     assert {str(route.pattern) for route in websocket_urlpatterns} == set(SOCKETS)

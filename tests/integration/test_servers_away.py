@@ -13,7 +13,7 @@ from tests.integration.driving import Driven
 from tests.integration.gates import Gates
 from tests.integration.visitors import Visitors
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.integration.driving import rows
 from tests.integration.name_server import NameServer
 from tests.integration.secured_site import Site, listener, port_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_wildcard_is_issued_and_served_and_no_secret_is_told(instance: Instance, tmp_path: Path) -> None:
