@@ -496,6 +496,11 @@ install_packages() {
             ! apt-cache show "$extra" >/dev/null 2>&1 || wanted+=("$extra")
         done
     fi
+    # Embeddings, for databases that ask for them; a package where the distribution has it.
+    if [[ " ${wanted[*]} " == *" postgresql "* ]]; then
+        extra=postgresql-$(apt-cache policy postgresql | sed -n 's/^ *Candidate: \([0-9]*\).*/\1/p')-pgvector
+        ! apt-cache show "$extra" >/dev/null 2>&1 || wanted+=("$extra")
+    fi
     apt install --no-install-recommends "${wanted[@]}"
     # What was not here before: Bakery's uninstaller names it.
     printf '%s\n' "${wanted[@]}" >>"$DATA_DIR/packages"

@@ -10,12 +10,13 @@ PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USAGE='uninstall.sh [options]     as root
 
   --install-dir DIR   where Bakery was installed (/opt/bakery)
-  --delete-data       also delete the data: database, secrets, certificates, persistent directories, logs, backups
+  --delete-data       also delete the data: database, secrets, certificates, persistent directories, logs, backups,
+                      and the databases of applications that Bakery made in this machine'\''s PostgreSQL
   --yes               do not ask; data stay unless --delete-data is given
 
 Applications stop. Debian packages and everything that is not Bakery'\''s stay.'
 
-INSTALL_DIR=/opt/bakery DATA_DIR='' YES='' DELETE='' PORT=''
+INSTALL_DIR=/opt/bakery DATA_DIR='' YES='' DELETE='' PORT='' ADMIN_FILE='' APP_DATABASES=0
 UNITS=/etc/systemd/system
 WRAPPER=/usr/local/bin/bakery
 REDIS_CONFIGURATION=/etc/redis/redis-bakery.conf
@@ -59,6 +60,9 @@ check() {
     [ -d "$DATA_DIR/logs" ] || [ -d "$DATA_DIR/nginx" ] ||
         stop "There is no Bakery in $DATA_DIR, which $INSTALL_DIR/.env calls its data directory. Nothing was removed."
     PORT=$(setting DATABASE_URL | sed -nE 's#.*@(127\.0\.0\.1|localhost):([0-9]+)/.*#\2#p')
+    # Where a person has named another role or server, its databases are theirs to drop.
+    [ "$(setting BAKERY_POSTGRES_ADMIN_URL_FILE)" != "$INSTALL_DIR/postgres-admin-url" ] || ADMIN_FILE=$INSTALL_DIR/postgres-admin-url
+    [ -z "$PORT" ] || [ -z "$ADMIN_FILE" ] || APP_DATABASES=$(of_applications database | grep -c .)
 }
 
 ask() {
@@ -70,7 +74,8 @@ ask() {
     read -r -p "Remove Bakery from this machine? $count running parts of applications stop. [y/N] " answer
     [[ $answer == [yY]* ]] || exit 1
     [ -z "$DELETE" ] || return 0
-    read -r -p "Delete the data in $DATA_DIR and the database as well? They cannot be brought back. Type delete to do so: " answer
+    printf 'Data: %s, Bakery'\''s own database, and %s databases of applications.\n' "$DATA_DIR" "$APP_DATABASES"
+    read -r -p "Delete all of these as well? They cannot be brought back. Type delete to do so: " answer
     [ "$answer" != delete ] || DELETE=yes
 }
 
@@ -145,7 +150,36 @@ remove_redis() {
     return 0
 }
 
-psql_as_postgres() { runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --port="$PORT" "$@"; }
+psql_as_postgres() {
+    (cd / && runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --port="$PORT" "$@")
+}
+
+# of_applications database|drop-databases|drop-roles: what bears a comment with the token of a database that this Bakery knows, or
+# belongs to such a role (one beside, from a restore); or the statements that drop them.
+of_applications() {
+    local tokens
+    tokens=$(psql_as_postgres --dbname=bakery -c "SELECT 'bakery:' || token FROM databases_database WHERE kind = 'managed'" 2>/dev/null | paste -sd ,)
+    [ -n "$tokens" ] || return 0
+    psql_as_postgres --dbname=postgres --set=tokens="$tokens" --set=what="$1" <<'SQL'
+WITH marks AS (SELECT string_to_array(:'tokens', ',') AS known),
+     roles AS (SELECT oid, rolname FROM pg_roles, marks WHERE shobj_description(oid, 'pg_authid') = ANY (known)),
+     found AS (SELECT datname FROM pg_database AS d, marks
+               WHERE shobj_description(d.oid, 'pg_database') = ANY (known) OR datdba IN (SELECT oid FROM roles))
+SELECT datname FROM found WHERE :'what' = 'database'
+UNION ALL SELECT format('DROP DATABASE %I WITH (FORCE);', datname) FROM found WHERE :'what' = 'drop-databases'
+UNION ALL SELECT format('DROP ROLE %I;', rolname) FROM roles WHERE :'what' = 'drop-roles';
+SQL
+}
+
+# Each in a transaction of its own: dropping a database takes that.
+drop_databases_of_applications() {
+    local statements
+    statements=$(of_applications drop-databases && of_applications drop-roles) || return 1
+    [ -z "$statements" ] || psql_as_postgres --dbname=postgres <<<"$statements" || return 1
+    psql_as_postgres --dbname=postgres <<<"SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database
+        WHERE pg_get_userbyid(datdba) = 'bakery_admin' \gexec
+        DROP ROLE IF EXISTS bakery_admin;"
+}
 
 drop_databases() {
     local name names
@@ -170,14 +204,20 @@ remove_account() {
 }
 
 what_is_left() {
+    local backups
+    backups=$(setting BAKERY_BACKUPS_DIR)
+    [ -z "$backups" ] || [[ $backups/ == "$DATA_DIR"/* ]] || printf '  backups of databases, in %s\n' "$backups"
     [ ! -s "$DATA_DIR/packages" ] || printf '  packages that Bakery brought: %s\n' "$(paste -sd ' ' "$DATA_DIR/packages")"
     [ ! -d /etc/letsencrypt/live ] || printf '  certificates of other sites, in /etc/letsencrypt\n'
     if [ -z "$DELETE" ]; then
         printf '  data, in %s, with its secrets in environment.kept there, and its certificates, which nobody renews now\n' "$DATA_DIR"
-        [ -z "$PORT" ] || printf '  the database bakery and its role, in PostgreSQL on port %s\n' "$PORT"
+        [ -z "$PORT" ] || printf '  the database bakery, %s databases of applications, and their roles, in PostgreSQL on port %s\n' "$APP_DATABASES" "$PORT"
         printf '  install.sh with the same --data-dir goes on with them; applications are then deployed again.\n'
     elif [ -z "$PORT" ]; then
         printf '  the database that DATABASE_URL names: it is not on this machine\n'
+    fi
+    if [ -n "$DELETE" ] && [ -z "$ADMIN_FILE" ] && grep -q '^BAKERY_POSTGRES_ADMIN_URL' "$INSTALL_DIR/.env" 2>/dev/null; then
+        printf '  databases of applications on the server that BAKERY_POSTGRES_ADMIN_URL names, if there are any\n'
     fi
 }
 
@@ -194,6 +234,7 @@ main() {
     attempt "its Redis" remove_redis
     rm -f "$WRAPPER"
     if [ -n "$DELETE" ]; then
+        [ -z "$PORT" ] || [ -z "$ADMIN_FILE" ] || attempt "databases of applications, with their roles" drop_databases_of_applications
         [ -z "$PORT" ] || attempt "the database and its role" drop_databases
     else
         attempt "the environment is kept with the data" keep_environment

@@ -70,9 +70,17 @@ def plan(server: Server, old: dict[str, str], *, host_name: str, postgres_port: 
         # A proxy or an authority of the machine's own: fetches and builds need them as the installer does.
         **network_environment(),
     }
+    if postgres_port and not _has_admin(old):
+        fixed["BAKERY_POSTGRES_ADMIN_URL_FILE"] = str(server.admin_url_file)
     # A secret may be in a file of its own, X_FILE, which the person made.
     missing = {name: value for name, value in begun_with.items() if not (old.get(name) or old.get(f"{name}_FILE"))}
     return {**missing, **fixed}
+
+
+def _has_admin(old: dict[str, str]) -> bool:
+    """Whether a person has said with which role databases of applications are made."""
+    file = old.get("BAKERY_POSTGRES_ADMIN_URL_FILE")
+    return bool(old.get("BAKERY_POSTGRES_ADMIN_URL") or (file and Path(file).exists()))
 
 
 def write(server: Server, values: dict[str, str]) -> bool:

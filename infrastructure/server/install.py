@@ -15,7 +15,7 @@ from infrastructure.files import make_directory, point_symlink
 from infrastructure.nginx import system as nginx
 from infrastructure.runner import Command, CommandFailed
 from infrastructure.secret import Secret
-from infrastructure.server import environment, postgres, proof, redis_instance, units
+from infrastructure.server import environment, postgres, postgres_admin, proof, redis_instance, units
 from infrastructure.server.account import make_account
 from infrastructure.server.django import Django
 from infrastructure.server.server import HTTP_PORT, Server
@@ -41,7 +41,9 @@ def install(server: Server, work: Work) -> Installed:
     with report.step("Installing Bun") as step:
         step.note = bring_bun(server, work)
     with report.step("PostgreSQL: role and database") as step:
-        values, step.note = database(server, work, host_name)
+        values, step.note, postgres_notes = database(server, work, host_name)
+        where = units.place(server, work)  # as .env says, which may just have come back
+        make_directories(where)
     with report.step("Redis: an instance of Bakery's own"):
         redis = urlsplit(secret(values, "REDIS_URL"))
         redis_instance.prepare(server, work, redis.port or 6379, Secret(redis.password or ""))
@@ -60,7 +62,7 @@ def install(server: Server, work: Work) -> Installed:
         point_symlink(server.current, str(server.release.relative_to(server.install_dir)))
         units.write_wrapper(server)
     with report.step("Nginx: sites and the panel"):
-        notes = serve(server, work, values, host_name)
+        notes = [*postgres_notes, *serve(server, work, values, host_name)]
         notes += name_the_panel(server, django)
     with report.step("Starting Bakery's units"):
         units.write(where, work)
@@ -85,8 +87,8 @@ def bring_bun(server: Server, work: Work) -> str:
     return work.runner.run(asked).output.strip()
 
 
-def database(server: Server, work: Work, host_name: str) -> tuple[dict[str, str], str]:
-    """``.env``, and the role and database that it names."""
+def database(server: Server, work: Work, host_name: str) -> tuple[dict[str, str], str, list[str]]:
+    """``.env``, the roles and the database that it names; what to say of it, and what a person should know."""
     if not server.env_file.exists() and server.kept_env_file.exists():
         shutil.copyfile(server.kept_env_file, server.env_file, follow_symlinks=False)
         os.chmod(server.env_file, 0o600)  # noqa: PTH101 - until environment.write gives it to Bakery's group
@@ -95,7 +97,7 @@ def database(server: Server, work: Work, host_name: str) -> tuple[dict[str, str]
     if url.hostname not in (None, "127.0.0.1", "localhost"):
         values = {**old, **environment.plan(server, old, host_name=host_name, postgres_port=0, redis_port=0)}
         environment.write(server, values)
-        return values, f"{url.hostname}, which .env names, is left as it is"
+        return values, f"{url.hostname}, which .env names, is left as it is", []
     cluster = postgres.find_cluster(work, url.port)
     if not old.get("ENCRYPTION_KEY") and not old.get("ENCRYPTION_KEY_FILE"):
         refuse_data_without_key(server, postgres.Administrator(work, cluster))
@@ -105,7 +107,8 @@ def database(server: Server, work: Work, host_name: str) -> tuple[dict[str, str]
     environment.write(server, planned)
     address = secret(values, "DATABASE_URL")
     postgres.prepare(work, cluster, address, urlsplit(address).password or "")
-    return values, f"version {cluster.major}, port {cluster.port}"
+    notes = postgres_admin.prepare(server, postgres.Administrator(work, cluster), values)
+    return values, f"version {cluster.major}, port {cluster.port}", notes
 
 
 def refuse_data_without_key(server: Server, administrator: postgres.Administrator) -> None:

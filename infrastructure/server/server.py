@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 
-from infrastructure.systemd.bakery_units import Place
+from infrastructure.systemd.bakery_units import ADMIN_URL_FILE, Place
 
 USER = "bakery"
 WRAPPER = Path("/usr/local/bin/bakery")
@@ -39,6 +39,11 @@ class Server:
         return self.data_dir / "environment.kept"
 
     @property
+    def admin_url_file(self) -> Path:
+        """The address with which databases of applications are made: root's alone."""
+        return self.install_dir / ADMIN_URL_FILE
+
+    @property
     def current(self) -> Path:
         return self.install_dir / "current"
 
@@ -65,12 +70,15 @@ class Server:
         except FileNotFoundError:
             return False
 
-    def units_place(self, *, systemd: int, docker: bool, certbot: str = "certbot") -> Place:
+    def units_place(
+        self, *, systemd: int, docker: bool, certbot: str = "certbot", backups: Path | None = None
+    ) -> Place:
         return Place(
             install_dir=self.install_dir,
             data_dir=self.data_dir,
             logs_dir=self.logs_dir,
             builds_dir=self.data_dir / "builds",
+            backups_dir=backups,
             port=self.port,
             user=USER,
             systemd=systemd,

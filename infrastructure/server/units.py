@@ -49,10 +49,12 @@ def has_docker_group() -> bool:
 
 def place(server: Server, work: Work) -> Place:
     values = dotenv.read(server.env_file)
+    backups = values.get("BAKERY_BACKUPS_DIR")
     found = server.units_place(
         systemd=systemd_version(work),
         docker=has_docker_group(),
         certbot=values.get("BAKERY_CERTBOT") or "certbot",
+        backups=Path(backups) if backups else None,
     )
     return replace(
         found,

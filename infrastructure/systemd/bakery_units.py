@@ -46,6 +46,7 @@ HOSTS_DIRECTORIES = (
 )
 DOCKER_WORDS = ", and\n# talks to Docker, whose socket knows no smaller right than all of it"
 LOOPBACK = "127.0.0.1"
+ADMIN_URL_FILE = "postgres-admin-url"  # in the install directory
 BACKS_OFF_SINCE = 254  # systemd.service(5), RestartSteps=
 
 
@@ -66,10 +67,20 @@ class Place:
     certbot: str = "certbot"  # by name or path
     docker_subnet: str = "10.207.0.0/16"
     postgres: str = "127.0.0.1:5432"  # at this host's loopback; "": it is elsewhere
+    backups_dir: Path | None = None  # of applications' databases; None: in the data directory
 
     @property
     def has_relay(self) -> bool:
         return self.docker and bool(self.postgres)
+
+    @property
+    def backups(self) -> Path:
+        return self.backups_dir or self.data_dir / "backups"
+
+    @property
+    def admin_url_file(self) -> Path:
+        """With which address databases are made. The workers alone read it."""
+        return self.install_dir / ADMIN_URL_FILE
 
     @property
     def code(self) -> Path:
@@ -98,7 +109,8 @@ def units(place: Place) -> dict[str, str]:
         "capabilities": " ".join(CAPABILITIES_OF_WORKERS),
         "certificates_capabilities": " ".join(CAPABILITIES_OF_RENEWAL),
         "certbot": _word(Path(place.certbot)),
-        "no_keys": f"-{_word(place.data_dir)}/letsencrypt -{_word(place.data_dir)}/nginx/certificates",
+        "no_keys": " ".join(f"-{_word(path)}" for path in _keys(place)),
+        "no_backups": f"-{_word(place.backups)}",
         "restart": _restart(place.systemd),
         "docker_subnet": place.docker_subnet,
         "databases_listen": f"{gateway(place.docker_subnet)}:{place.postgres.rpartition(':')[2]}",
@@ -125,10 +137,16 @@ def postgres_of(url: str) -> str:
     return f"{LOOPBACK}:{parts.port or 5432}" if host in ("localhost", LOOPBACK) else ""
 
 
+def _keys(place: Place) -> tuple[Path, ...]:
+    """Those of certificates, and the one to PostgreSQL."""
+    return place.data_dir / "letsencrypt", place.data_dir / "nginx" / "certificates", place.admin_url_file
+
+
 def _writable(place: Place) -> list[str]:
     own = dict.fromkeys((place.data_dir, place.logs_dir, place.builds_dir))
-    mirror = f"-{_word(place.install_dir / 'repository.git')}"  # the workers look for newer versions of Bakery
-    return [*(_word(path) for path in own), mirror, *(f"-{path}" for path in HOSTS_DIRECTORIES)]
+    # A disk of its own may be away. The workers look for newer versions of Bakery.
+    others = (place.backups, place.install_dir / "repository.git")
+    return [*(_word(path) for path in own), *(f"-{_word(path)}" for path in others), *(f"-{path}" for path in HOSTS_DIRECTORIES)]
 
 
 def _restart(version: int) -> str:

@@ -24,6 +24,8 @@ def directories(place: Place) -> dict[Path, int]:
         place.logs_dir: 0o751,
         # Bakery's group is inherited by the files in it: the collector, which is not root, reads and empties them.
         place.logs_dir / "processes": 0o2750,
+        # Likewise: the web process gives backups out, and writes none.
+        place.backups: 0o2750,
     }
 
 

@@ -20,7 +20,8 @@ DATABASE, ENV, UNITS, MANIFEST, CONTENTS = "database.dump", "env", "units", "sta
 
 
 def new_directory(place: Place, old: str) -> Path:
-    make_directory(place.backups.parent, 0o700)
+    # Where databases' backups are as well, with a mode of its own.
+    place.backups.parent.mkdir(mode=0o700, exist_ok=True)
     make_directory(place.backups, 0o700)
     name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{old[:12]}"
     directory = place.backups / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from infrastructure.errors import Problem
-from infrastructure.files import write_atomically
+from infrastructure.files import read_if_there, write_atomically
 from infrastructure.runner import Command, Runner
 from infrastructure.server.units import has_docker_group
 from infrastructure.systemd import bakery_units
@@ -39,8 +39,16 @@ def installation_of(place: Place) -> bakery_units.Place:
         docker=has_docker_group(),
         certbot=place.setting("BAKERY_CERTBOT", "certbot"),
         docker_subnet=place.setting("BAKERY_DOCKER_SUBNET", "10.207.0.0/16"),
-        postgres=bakery_units.postgres_of(place.setting("BAKERY_POSTGRES_ADMIN_URL") or place.setting("DATABASE_URL")),
+        postgres=bakery_units.postgres_of(_admin_url(place)),
+        backups_dir=Path(place.setting("BAKERY_BACKUPS_DIR") or place.data / "backups"),
     )
+
+
+def _admin_url(place: Place) -> str:
+    """Of the server on which databases are made. A file that is gone must not keep an update from going on."""
+    if file := place.environment().get("BAKERY_POSTGRES_ADMIN_URL_FILE"):
+        return (read_if_there(Path(file)) or "").strip()
+    return place.environment().get("BAKERY_POSTGRES_ADMIN_URL") or place.setting("DATABASE_URL")
 
 
 def systemd_version() -> int:

@@ -18,6 +18,7 @@ from infrastructure.systemd.bakery_units import (
     postgres_of,
     units,
 )
+from infrastructure.systemd.directories import directories
 from infrastructure.update.services import own_services
 
 PLACE = Place(Path("/opt/bakery"), Path("/var/lib/bakery"), Path("/var/log/bakery"), Path("/srv/builds"))
@@ -135,6 +136,23 @@ def test_certificates_are_renewed_without_anything_of_bakerys() -> None:
 def test_the_keys_of_certificates_are_hidden_from_who_does_not_install_them(name: str) -> None:
     hidden = values(units(PLACE)[name], "InaccessiblePaths")[0].split()
     assert {"-/var/lib/bakery/letsencrypt", "-/var/lib/bakery/nginx/certificates"} <= set(hidden)
+
+
+@pytest.mark.parametrize("name", ["bakery.service", "bakery-beat.service", "bakery-logs.service"])
+def test_the_workers_alone_know_the_way_to_all_databases(name: str) -> None:
+    hidden = values(units(PLACE)[name], "InaccessiblePaths")[0].split()
+    assert "-/opt/bakery/postgres-admin-url" in hidden
+    assert "postgres-admin-url" not in units(PLACE)["bakery-worker.service"]
+
+
+def test_backups_are_written_by_the_workers_and_given_out_by_the_web_process() -> None:
+    place = Place(**{**vars(PLACE), "backups_dir": Path("/mnt/backups")})
+    assert "-/mnt/backups" in values(units(place)["bakery-worker.service"], "ReadWritePaths")[0].split()
+    assert "/mnt/backups" not in units(place)["bakery.service"]
+    for name in ("bakery-beat.service", "bakery-logs.service"):
+        assert "-/mnt/backups" in values(units(place)[name], "InaccessiblePaths")[0].split()
+    assert directories(place)[Path("/mnt/backups")] == 0o2750
+    assert directories(PLACE)[Path("/var/lib/bakery/backups")] == 0o2750
 
 
 def test_an_update_neither_starts_nor_stops_a_renewal(tmp_path: Path) -> None:

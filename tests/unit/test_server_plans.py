@@ -11,7 +11,7 @@ import pytest
 
 from infrastructure import dotenv
 from infrastructure.secret import Secret
-from infrastructure.server import environment, postgres, redis_instance
+from infrastructure.server import environment, postgres, postgres_admin, redis_instance
 from infrastructure.server.server import Server, parse
 
 ASKED = (
@@ -61,6 +61,24 @@ def test_an_address_that_somebody_has_set_stays() -> None:
     set_before = {"BAKERY_BASE_URL": "https://panel.example.com"}
     assert plan(set_before, "--domain", "panel.example.com")["BAKERY_BASE_URL"] == "https://panel.example.com"
     assert plan(set_before, "--domain", "bakery.example.org")["BAKERY_BASE_URL"] == "http://203.0.113.7"
+
+
+def test_databases_are_made_with_a_role_of_its_own_unless_somebody_has_named_another(tmp_path: Path) -> None:
+    assert plan({})["BAKERY_POSTGRES_ADMIN_URL_FILE"] == "/opt/bakery/postgres-admin-url"
+    named = tmp_path / "address"
+    named.write_text("postgres://…")
+    for old in ({"BAKERY_POSTGRES_ADMIN_URL": "postgres://x"}, {"BAKERY_POSTGRES_ADMIN_URL_FILE": str(named)}):
+        assert "BAKERY_POSTGRES_ADMIN_URL_FILE" not in plan(old)
+    gone = plan({"BAKERY_POSTGRES_ADMIN_URL_FILE": str(tmp_path / "gone")})
+    assert gone["BAKERY_POSTGRES_ADMIN_URL_FILE"] == "/opt/bakery/postgres-admin-url"
+    elsewhere = environment.plan(server(), {}, host_name="host", postgres_port=0, redis_port=0)
+    assert "BAKERY_POSTGRES_ADMIN_URL_FILE" not in elsewhere
+
+
+def test_the_role_that_makes_databases_is_no_superuser() -> None:
+    assert "CREATEROLE CREATEDB NOSUPERUSER" in postgres_admin.rights_sql()
+    with pytest.raises(ValueError, match="SCRAM"):
+        postgres_admin.password_sql("x'; DROP ROLE postgres; --")
 
 
 def test_a_file_of_settings_is_edited_in_its_lines() -> None:
