@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import timedelta
 
-from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
@@ -20,6 +19,9 @@ from bakery.alarms import end_alarm, raise_alarm
 from bakery.events import announce
 from bakery.models import Alarm, Task, TaskKind, TaskState
 from databases.models import Database, DatabaseSnapshot, DatabaseState
+from databases.services.connection import url_of
+from databases.services.external import conninfo_of
+from databases.services.server import admin
 from databases.services.work import locks
 from infrastructure.errors import Problem
 from infrastructure.lock import held_alone
@@ -37,27 +39,6 @@ MIB = 1024 * 1024
 QUOTA, UNREACHABLE = "database.quota", "database.unreachable"
 # While one of these is at work, the database is not what it was, or is another one in a moment.
 LEFT_ALONE = (TaskKind.RESTORE, TaskKind.DROP_DATABASE)
-
-
-@dataclass(frozen=True)
-class Point:
-    """One of the history."""
-
-    taken_at: datetime
-    size_bytes: int
-    tables: int
-    connections: int
-    cache_hit: float | None
-    bloat_bytes: int | None
-
-
-def history(database: Database, since: timedelta | None = None) -> list[Point]:
-    """Oldest first: one an hour of the last two weeks, before that one a day. ``since``: how far back."""
-    rows = database.snapshots.order_by("taken_at")
-    if since is not None:
-        rows = rows.filter(taken_at__gte=timezone.now() - since)
-    names = ("taken_at", "size_bytes", "table_count", "connections", "cache_hit", "bloat_bytes")
-    return [Point(*values) for values in rows.values_list(*names)]
 
 
 def look_at_due() -> None:
@@ -96,7 +77,7 @@ def look(database: Database) -> DatabaseSnapshot | None:
 
 def measure(database: Database) -> DatabaseSnapshot:
     """Take a snapshot now. ``Problem``: it cannot be reached."""
-    found = measuring.measure(place_of(database), _admin() if database.is_managed else None)
+    found = measuring.measure(place_of(database), admin() if database.is_managed else None)
     before = database.snapshots.defer("largest", "slow").first()
     taken = database.snapshots.create(
         taken_at=timezone.now(),
@@ -135,17 +116,7 @@ def tell_of_quota(database: Database, size_bytes: int) -> None:
 
 def place_of(database: Database) -> Place:
     """Where, and as whom, an application reaches it from this host."""
-    if not database.is_managed:
-        return Place.of(database.url.reveal())
-    server = _admin().parts
-    own = {"dbname": database.database_name, "user": database.login_role(), "password": database.password.reveal()}
-    return Place({**{name: value for name, value in server.items() if name != "passfile"}, **own})
-
-
-def _admin() -> Place:
-    file = settings.BAKERY.postgres_admin_url_file
-    own = file.read_text().strip() if file else settings.BAKERY.postgres_admin_url
-    return Place.of(own or settings.BAKERY.database_url)
+    return Place.of(url_of(database).reveal() if database.is_managed else conninfo_of(database.url))
 
 
 def _due() -> Iterable[Database]:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from infrastructure.errors import HostProblem
 from infrastructure.files import read_if_there, write_atomically
+from infrastructure.postgres.scram import VERIFIER, scram
 from infrastructure.postgres.server import Place
 from infrastructure.postgres.trust import lets_anyone_in
-from infrastructure.server.postgres import DATABASE, VERIFIER, Administrator, answers, refusal, scram
+from infrastructure.server.postgres import DATABASE, Administrator, answers, refusal
 from infrastructure.server.server import Server
 
 ROLE = "bakery_admin"

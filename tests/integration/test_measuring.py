@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -14,9 +16,13 @@ from psycopg import sql
 
 from databases.models import Database, DatabaseKind, DatabaseSnapshot, DatabaseState
 from databases.services import measuring
+from databases.services.connection import url_of
+from databases.services.provisioning import create_database
+from databases.services.work import work_on
 from infrastructure.secret import Secret
 from tests.instance import Instance
 from tests.integration.people import charlie
+from tests.integration.postgres_hosts import ADMIN, PostgresHosts
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.django_db
@@ -96,7 +102,6 @@ def test_a_database_is_measured_once_an_hour_and_only_the_newest_row_holds_its_t
     newest, older = database.snapshots.all()
     assert newest.largest
     assert older.largest == []
-    assert [point.size_bytes for point in measuring.history(database)] == [older.size_bytes, newest.size_bytes]
     assert fresh(database).server_version >= 140000
 
 
@@ -161,11 +166,8 @@ def test_history_keeps_two_weeks_by_the_hour_and_two_years_by_the_day(url: str) 
     for at in times:
         database.snapshots.create(taken_at=at, size_bytes=at.hour, table_count=0, connections=0)
     measuring.measure(database)
-    kept = [
-        (round((noon - point.taken_at) / timedelta(days=1)), point.size_bytes) for point in measuring.history(database)
-    ]
-    assert kept[:-1] == [(400, 12), (20, 12), (2, 10), (2, 11), (2, 12)]
-    assert len(measuring.history(database, since=timedelta(days=30))) == 5
+    kept = [(round((noon - row.taken_at) / timedelta(days=1)), row.size_bytes) for row in database.snapshots.all()]
+    assert kept[1:] == [(2, 12), (2, 11), (2, 10), (20, 12), (400, 12)]
 
 
 def test_the_quota_alarms_from_nine_tenths_on_and_ends_by_itself(url: str) -> None:
@@ -212,3 +214,30 @@ def test_alarms_of_a_database_that_is_gone_end(url: str) -> None:
     database.delete()
     measuring.look_at_due()
     assert alarms(Database(pk=-1)) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_databases_of_bakerys_own_are_measured_with_their_slow_queries(
+    postgres_hosts: PostgresHosts, settings: Any
+) -> None:
+    host = postgres_hosts.of("debian")
+    settings.BAKERY = replace(settings.BAKERY, postgres_admin_url=host.admin, postgres_admin_url_file=None)
+    for statement in (
+        "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'",
+        "CREATE EXTENSION pg_stat_statements",
+        f"GRANT pg_monitor TO {ADMIN}",  # as the installer does
+    ):
+        host.sql(statement)
+    host.stop()
+    host.start()
+    database = create_database("orders", by=None)
+    work_on(database.pk)
+    url = url_of(fresh(database)).reveal()
+    run(url, "CREATE TABLE cakes (body text)", "SELECT pg_sleep(0.01), count(*) FROM cakes")
+    taken = measuring.look(fresh(database))
+    assert taken
+    assert [table["table"] for table in taken.largest] == ["public.cakes"]
+    queries = [row["query"] for row in taken.slow]
+    assert "SELECT pg_sleep($1), count(*) FROM cakes" in queries
+    assert "CREATE TABLE cakes (body text)" in queries
+    assert not any("measures" in query or "BEGIN" in query for query in queries)
