@@ -65,8 +65,8 @@ def install(server: Server, work: Work) -> Installed:
         notes = [*postgres_notes, *serve(server, work, values, host_name)]
         notes += name_the_panel(server, django)
     with report.step("Starting Bakery's units"):
-        units.write(where, work)
-        units.start(work)
+        where = units.place(server, work)  # Docker may be here now
+        units.start(where, work, units.write(where, work))
     with report.step("Asking /healthz, through Nginx") as step:
         # By its address, where it has one: a domain may lead on to https.
         address = f"http://{server.public_ip}" if server.public_ip else values["BAKERY_BASE_URL"]

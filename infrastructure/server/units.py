@@ -13,6 +13,8 @@ from infrastructure.server.server import WRAPPER, Server
 from infrastructure.server.work import Work
 from infrastructure.systemd.bakery_units import (
     GROUP_OF_DOCKER,
+    RELAY,
+    RELAY_SOCKET,
     RENEWAL_TIMER,
     SERVICES,
     TARGET,
@@ -70,15 +72,23 @@ def _admin_url(values: dict[str, str]) -> str:
     return values.get("BAKERY_POSTGRES_ADMIN_URL") or values.get("DATABASE_URL", "")
 
 
-def write(where: Place, work: Work) -> None:
-    for name, text in units(where).items():
-        if read_if_there(UNITS / name) != text:
-            write_atomically(UNITS / name, text)
+def write(where: Place, work: Work) -> set[str]:
+    """Returns the names of those that are not as they were."""
+    changed = {name for name, text in units(where).items() if read_if_there(UNITS / name) != text}
+    for name in changed:
+        write_atomically(UNITS / name, units(where)[name])
     work.systemctl("daemon-reload")
+    return changed
 
 
-def start(work: Work) -> None:
-    """Anew, all of them: the code or the environment may be others now."""
+def start(where: Place, work: Work, changed: set[str]) -> None:
+    """Anew, all of them: the code or the environment may be others now. The way from containers to their databases
+    alone is left open, where it is as it was."""
+    if where.has_relay:
+        work.systemctl("enable", "--quiet", RELAY_SOCKET)
+        if changed & {RELAY, RELAY_SOCKET}:
+            work.systemctl("stop", "--", RELAY_SOCKET, RELAY, check=False)
+        work.systemctl("start", "--", RELAY_SOCKET)
     work.systemctl("enable", "--quiet", TARGET, RENEWAL_TIMER)
     work.systemctl("reset-failed", "--", *SERVICES, check=False)
     work.systemctl("restart", "--", *SERVICES, timeout=300)

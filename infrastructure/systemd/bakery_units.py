@@ -146,7 +146,11 @@ def _writable(place: Place) -> list[str]:
     own = dict.fromkeys((place.data_dir, place.logs_dir, place.builds_dir))
     # A disk of its own may be away. The workers look for newer versions of Bakery.
     others = (place.backups, place.install_dir / "repository.git")
-    return [*(_word(path) for path in own), *(f"-{_word(path)}" for path in others), *(f"-{path}" for path in HOSTS_DIRECTORIES)]
+    return [
+        *(_word(path) for path in own),
+        *(f"-{_word(path)}" for path in others),
+        *(f"-{path}" for path in HOSTS_DIRECTORIES),
+    ]
 
 
 def _restart(version: int) -> str:
