@@ -25,11 +25,11 @@ Answer = dict[str, Any] | list[dict[str, Any]] | tuple[int, dict[str, Any]]
 @requires(Action.VIEW, to_change=Action.CREATE_DEPLOYMENT)
 @endpoint("GET", "POST")
 def deployments(request: HttpRequest) -> Answer:
-    """All deployments; POST {name, repository, env, persistent, any setting} makes one."""
+    """All deployments; POST {name, repository, env, persistent, database, any setting} makes one."""
     if request.method == "GET":
         return [deployment_shape(found) for found in Deployment.objects.visible_to(person_of(request)).for_list()]
     body = body_of(request)
-    refuse_unknown(body, CHANGEABLE | {"name", "repository", "env", "persistent"})
+    refuse_unknown(body, CHANGEABLE | {"name", "repository", "env", "persistent", "database"})
     settings = {name: value for name, value in body.items() if name in CHANGEABLE - {"repository"}}
     made = create_deployment(
         by=person_of(request),
@@ -37,6 +37,7 @@ def deployments(request: HttpRequest) -> Answer:
         repository=text(body, "repository"),
         env=text_map(body, "env"),
         persistent=text_list(body, "persistent"),
+        database=flag(body, "database"),
         **settings,
     )
     return 201, deployment_detail(made)

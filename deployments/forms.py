@@ -112,6 +112,11 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class NewDeploymentForm(SettingsForm):
+    database = forms.BooleanField(
+        label="PostgreSQL database",
+        required=False,
+        help_text="Made for it on this server, with its address in DATABASE_URL.",
+    )
     env = forms.CharField(
         label="Environment variables",
         required=False,

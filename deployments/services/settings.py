@@ -14,10 +14,12 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from bakery.events import announce
+from databases.services.attaching import attach
+from databases.services.provisioning import create_database
 from deployments.models import Deployment, PersistentDirectory, Slot, SlotName
 from deployments.services.env import set_env
 from deployments.services.snapshot import SNAPSHOT_FIELDS, Snapshot
-from infrastructure.errors import HostProblem
+from infrastructure.errors import HostProblem, Refused
 from infrastructure.values import Hostname
 
 # Settings that Nginx has of a deployment, live with the next release like all others.
@@ -33,9 +35,11 @@ def create_deployment(
     repository: str,
     env: Mapping[str, str] | None = None,
     persistent: Iterable[str] = (),
+    database: bool = False,
     **settings: Any,
 ) -> Deployment:
-    """A Deployment with its two slots, its host name, env vars and persistent directories.
+    """A Deployment with its two slots, its host name, env vars and persistent directories. ``database``: one of the
+    same name is made for it, whose address will be its DATABASE_URL; a first deploy waits for it.
 
     ``settings`` are fields of the model. Raises ``ValidationError`` by field, or ``HostProblem`` ``ports.exhausted``.
     """
@@ -53,8 +57,20 @@ def create_deployment(
         _set_persistent(deployment, persistent)
         if env:
             set_env(deployment, by=by, values=env)
+        if database:
+            _give_database(deployment, by)
     announce("deployment", deployment.pk)
     return deployment
+
+
+def _give_database(deployment: Deployment, by: User | None) -> None:
+    try:
+        made = create_database(deployment.name, by=by, deployment=deployment)
+        attach(made, deployment, by=by)
+    except ValidationError as error:  # the only field of it that is anybody's choice
+        raise ValidationError({"database": f"The database {deployment.name}: {' '.join(error.messages)}"}) from error
+    except Refused as refused:
+        raise ValidationError({"database": f"{refused.message} {refused.hint}"}) from refused
 
 
 def _give_name(deployment: Deployment) -> None:

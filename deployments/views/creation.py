@@ -32,6 +32,7 @@ def new(request: HttpRequest) -> HttpResponse:
                 name=form.cleaned_data["name"],
                 env=form.cleaned_data["env"],
                 persistent=form.persistent_paths(),
+                database=form.cleaned_data["database"],
                 **form.changes(),
             )
         except (ValidationError, Problem) as problem:

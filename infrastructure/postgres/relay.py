@@ -19,6 +19,18 @@ IP_FREEBIND = 15  # linux/in.h; the socket module has no name for it before Pyth
 PIECE = 256 * 1024
 WAITING = 512  # connections that the kernel holds until they are accepted
 CONNECT_SECONDS = 10
+AGAIN_SECONDS = 5
+
+
+async def until_listening(address: tuple[str, int]) -> socket.socket:
+    """Another program may have the address for a while: that is no reason to end, which would look like a fault of
+    whatever started this one."""
+    while True:
+        try:
+            return listening(address)
+        except OSError as error:
+            sys.stderr.write(f"{address[0]}:{address[1]} cannot be listened at yet: {error}\n")
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def listening(address: tuple[str, int]) -> socket.socket:
@@ -82,7 +94,7 @@ def address(text: str) -> tuple[str, int]:
 
 async def main(listen: str, target: str, allowed: str) -> None:
     relay = Relay(address(target), ipaddress.ip_network(allowed))
-    server = await asyncio.start_server(relay.serve, sock=listening(address(listen)), limit=PIECE)
+    server = await asyncio.start_server(relay.serve, sock=await until_listening(address(listen)), limit=PIECE)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

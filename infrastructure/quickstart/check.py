@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from infrastructure.errors import HostProblem
 from infrastructure.quickstart import environment_file, processes, programs
@@ -20,6 +20,7 @@ from infrastructure.which import which
 
 NEEDED_BYTES = 2 * 1024**3
 LOWEST_PORT = 1024
+DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,20 @@ def _missing_postgres(place: Layout) -> Line:
     )
 
 
+def docker_answers() -> bool:
+    """Whether an engine of this host listens at its socket. One elsewhere has its containers elsewhere."""
+    named = os.environ.get("DOCKER_HOST", "")
+    if named and not named.startswith("unix://"):
+        return False
+    for path in [named.removeprefix("unix://")] if named else DOCKER_SOCKETS:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                return True
+    return False
+
+
 def _docker() -> Line:
-    sockets = [Path("/var/run/docker.sock"), Path("/run/docker.sock")]
-    if any(socket.exists() and os.access(socket, os.W_OK) for socket in sockets):
+    if any(os.access(path, os.W_OK) for path in DOCKER_SOCKETS):
         return Line("Docker", "an engine can be reached")
     return Line("Docker", "no engine: repositories with a Dockerfile cannot be deployed, all others can")
 

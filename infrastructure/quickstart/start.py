@@ -12,6 +12,7 @@ from pathlib import Path
 from infrastructure.errors import HostProblem
 from infrastructure.quickstart import (
     acquire,
+    check,
     control,
     environment_file,
     layout,
@@ -27,6 +28,7 @@ from infrastructure.report import Report
 from infrastructure.runner import Command, Runner
 
 PYTHON = Path(sys.executable)
+DOCKER_SUBNET = "10.207.0.0/16"
 LAUNCHER = Path(__file__).with_name("daemon.py")
 SUPERVISE = Path(__file__).with_name("supervise.py")
 
@@ -63,7 +65,9 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
             postgres.prepare(place, tools.postgres, reached, account, runner)
     redis_server.prepare(place, reached, account)
     nginx.prepare(place, tools.nginx, values, account)
-    all_programs = supervisord.programs(place, tools, reached, account, PYTHON, (values["BAKERY_HOST"], options.port))
+    listen = (values["BAKERY_HOST"], options.port)
+    containers = values.get("BAKERY_DOCKER_SUBNET") or DOCKER_SUBNET if check.docker_answers() else ""
+    all_programs = supervisord.programs(place, tools, reached, account, PYTHON, listen, containers=containers)
     files = supervisord.file_limit()
     place.supervisord_conf.write_text(
         supervisord.configuration(place, all_programs, is_root=account is not None, files=files)

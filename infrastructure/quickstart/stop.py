@@ -9,11 +9,11 @@ from pathlib import Path
 
 from infrastructure.errors import HostProblem
 from infrastructure.quickstart import control, processes
+from infrastructure.quickstart.check import DOCKER_SOCKETS
 from infrastructure.quickstart.layout import Layout
 from infrastructure.quickstart.supervisord import SERVERS
 
 SECONDS = 60.0
-DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
 
 
 def stop(place: Layout) -> int:

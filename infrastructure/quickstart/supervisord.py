@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infrastructure.postgres import relay
 from infrastructure.quickstart.environment_file import Services
 from infrastructure.quickstart.layout import Account, Layout
 from infrastructure.quickstart.programs import Tools
+from infrastructure.systemd.bakery_units import gateway
 
 WANTED_FILES = 65_536
 SERVERS = ("postgres", "redis")  # up before anything of Django is asked to do something
 BAKERY = ("nginx", "web", "background")
+RELAY = "database-relay"
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,16 @@ class Program:
 
 
 def programs(
-    layout: Layout, tools: Tools, reached: Services, account: Account | None, python: Path, listen: tuple[str, int]
+    layout: Layout,
+    tools: Tools,
+    reached: Services,
+    account: Account | None,
+    python: Path,
+    listen: tuple[str, int],
+    *,
+    containers: str = "",
 ) -> list[Program]:
+    """``containers``: the subnet of those of a Docker engine that is there."""
     runtime = {"BAKERY_ENV_FILE": str(layout.environment_file), "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
 
     def bakery(name: str, *argv: str, stop_seconds: int = 10) -> Program:
@@ -79,7 +90,15 @@ def programs(
         ),
         bakery("web", "-m", "daphne", "-b", listen[0], "-p", str(listen[1]), "bakery.asgi:application"),
         bakery("background", "-m", "bakery.background"),
+        *([_relay(layout, reached, python, containers)] if containers else []),
     ]
+
+
+def _relay(layout: Layout, reached: Services, python: Path, subnet: str) -> Program:
+    """So that applications in containers reach PostgreSQL, which listens at the loopback alone."""
+    argv = (str(python), "-I", "-S", relay.__file__, f"{gateway(subnet)}:{reached.postgres_port}")
+    target = f"127.0.0.1:{reached.postgres_port}"
+    return Program(RELAY, (*argv, target, subnet), layout.data, autostart=True, priority=15)
 
 
 def _libraries(path: str) -> dict[str, str]:

@@ -149,3 +149,40 @@ def start_waits(gate: str, version: str = "1") -> Files:
 def passing(gate: str) -> str:
     """TypeScript that waits at ``gate`` (see gates.py)."""
     return f"await fetch({json.dumps(gate)}, {{ signal: AbortSignal.timeout(600_000) }});"
+
+
+# Counts visits in its database, and shows its connection string wherever it can.
+COUNTING = """
+import { SQL } from "bun";
+const sql = new SQL(process.env.DATABASE_URL!);
+console.log(`version VERSION reaches ${process.env.DATABASE_URL} as ${process.env.PGPASSWORD ?? "nobody"}`);
+Bun.serve({
+  port: Number(process.env.PORT),
+  async fetch(request) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/env") return Response.json(process.env);
+    if (pathname === "/visit") await sql`INSERT INTO visits DEFAULT VALUES`;
+    const [row] = await sql`SELECT count(*)::int AS visits, current_user AS who FROM visits`;
+    return Response.json({ version: "VERSION", ...row });
+  },
+});
+"""
+COUNTING_MIGRATION = """
+import { SQL } from "bun";
+const sql = new SQL(process.env.DATABASE_URL!);
+await sql`CREATE TABLE IF NOT EXISTS visits (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)`;
+console.log(`migrated ${process.env.DATABASE_URL}`);
+console.error(Buffer.from(process.env.DATABASE_URL!).toString("base64"));
+process.exit(0);
+"""
+MIGRATES = "bun migrate.ts"  # the pre-deploy command of ``counts_visits``
+
+
+def counts_visits(version: str = "1") -> Files:
+    build = 'console.log(`the build has ${process.env.DATABASE_URL ?? "no database"}`);'
+    return {
+        **package(build="bun build.ts"),
+        "server.ts": COUNTING.replace("VERSION", version),
+        "migrate.ts": COUNTING_MIGRATION,
+        "build.ts": build,
+    }

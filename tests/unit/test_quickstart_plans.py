@@ -102,6 +102,19 @@ def test_supervisord_runs_each_part_of_bakery_and_includes_the_releases() -> Non
     assert "files=/data/supervisor/conf.d/*.ini" in text
 
 
+def test_containers_reach_postgresql_where_there_is_docker_and_only_there() -> None:
+    listen = ("127.0.0.1", 4100)
+    python = Path("/checkout/.venv/bin/python")
+    without, there = (
+        {one.name: one for one in supervisord.programs(PLACE, TOOLS, REACHED, None, python, listen, containers=subnet)}
+        for subnet in ("", "10.9.0.0/16")
+    )
+    assert supervisord.RELAY not in without
+    port = REACHED.postgres_port
+    argv = there[supervisord.RELAY].argv
+    assert argv[-3:] == (f"10.9.0.1:{port}", f"127.0.0.1:{port}", "10.9.0.0/16")
+
+
 def test_no_secret_stands_in_supervisords_configuration() -> None:
     text = supervisor_text()
     assert "pg-password" not in text

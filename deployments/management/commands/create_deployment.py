@@ -57,6 +57,8 @@ class Command(BakeryCommand):
             help="Any other setting: memory_mb=1024.",
         )
 
+        add("--database", action="store_true", help="Make a PostgreSQL database for it, as DATABASE_URL.")
+
     def perform(self, options: dict[str, Any]) -> None:
         env = parse_dotenv(read_text(options["env_file"])) if options["env_file"] else {}
         env.update(assignments(options["env"]))
@@ -70,6 +72,7 @@ class Command(BakeryCommand):
             repository=options["repo"],
             env=env,
             persistent=options["persistent"],
+            database=options["database"],
             **own,
             **others,
         )

@@ -1,0 +1,71 @@
+"""An application that counts visits in the database that was made with it, through every way in which it is started."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.integration.apps import MIGRATES, counts_visits
+from tests.integration.conftest import MakeApp
+from tests.integration.driving import Driven, rows
+from tests.integration.waiting import until
+
+pytestmark = pytest.mark.slow
+
+
+def made_with_database(make_app: MakeApp, *arguments: str) -> Driven:
+    return make_app(counts_visits(), "--database", "--pre-deploy-command", MIGRATES, *arguments)
+
+
+def visit(app: Driven) -> tuple[str, int]:
+    answer = app.get("/visit")
+    assert answer.status_code == 200, answer.text[:300]
+    found = answer.json()
+    return found["version"], found["visits"]
+
+
+def password_of(app: Driven) -> str:
+    found = urlsplit(app.get("/env").json()["DATABASE_URL"]).password
+    assert found
+    return found
+
+
+def process_log(app: Driven, number: int) -> str:
+    release = next(found for found in app.releases if found["number"] == number)
+    found = rows(
+        app.instance,
+        "SELECT c.data FROM deployments_logchunk c JOIN deployments_logstream s ON s.id = c.stream_id"
+        " WHERE s.release_id = %s AND s.kind = 'process' ORDER BY c.seq",
+        release["id"],
+    )
+    return "".join(row["data"] for row in found)
+
+
+def test_the_count_goes_on_through_deploys_restarts_and_rollbacks(make_app: MakeApp) -> None:
+    app = made_with_database(make_app)
+    first = app.deploy()
+    assert first["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("1", 1)
+    app.repository.commit(counts_visits("2"))
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("2", 2)
+    assert app.ask("restart")["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("2", 3)
+    assert app.ask("rollback")["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("1", 4)
+    assert app.get().json()["who"].endswith("_owner")  # what it makes belongs to no password
+
+
+def test_no_log_shows_the_password(make_app: MakeApp) -> None:
+    app = made_with_database(make_app)
+    task = app.deploy()
+    assert task["state"] == "succeeded", app.build_log()
+    password, log = password_of(app), app.build_log()
+    assert "the build has no database" in log
+    assert "migrated postgresql://bakery_db_" in log and ":[secret]@127.0.0.1:" in log
+    said = until(lambda: found if "reaches postgresql://" in (found := process_log(app, 1)) else "")
+    assert ":[secret]@127.0.0.1:" in said
+    steps = str(app.steps(task["id"]))
+    for text in (log, said, steps):
+        assert password not in text
