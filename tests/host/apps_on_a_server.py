@@ -59,10 +59,14 @@ class ServerApp:
         return self.task(task_id)
 
     def task(self, task_id: int) -> dict[str, Any]:
-        query = f"SELECT row_to_json(task) FROM bakery_task AS task WHERE id = {int(task_id)}"
-        psql = ("runuser", "-u", "postgres", "--", "psql", "-qAtX", "-d", "bakery", "-c", query)
-        found: dict[str, Any] = json.loads(self.server.do(*psql))
+        row = self.query(f"SELECT row_to_json(task) FROM bakery_task AS task WHERE id = {int(task_id)}")
+        found: dict[str, Any] = json.loads(row)
         return found
+
+    def query(self, sql: str) -> str:
+        """What Bakery's database says."""
+        psql = ("runuser", "-u", "postgres", "--", "psql", "-qAtX", "-d", "bakery", "-c", sql)
+        return self.server.do(*psql).strip()
 
     def deploy(self, files: Files) -> None:
         self.commit(files)

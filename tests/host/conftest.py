@@ -11,6 +11,7 @@ import pytest
 
 from infrastructure.quickstart import environment_file
 from tests.host.docker_engine import DockerEngine, bun_image
+from tests.host.names_of_a_server import World, world_around
 from tests.host.server import Server
 from tests.integration.conftest import MakeApp, make_app
 
@@ -66,3 +67,10 @@ def installed(server: Server) -> Server:
         server.install()
     server.wait_until_healthy()
     return server
+
+
+@pytest.fixture(scope="module")
+def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The installed server among what decides over names and certificates, for the tests of one module."""
+    with world_around(server, tmp_path_factory.mktemp("acme")) as made:
+        yield made

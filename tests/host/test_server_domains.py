@@ -5,119 +5,19 @@ Beside the server stand a DNS server and Pebble.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from infrastructure.certificates.handshake import shown
-from tests.host.apps_on_a_server import ServerApp
-from tests.host.server import Server
-from tests.integration.acme import Pebble, needs
+from tests.host.names_of_a_server import PANEL, PATIENCE, RENEWAL, SHOP, World
 from tests.integration.apps import healthy
-from tests.integration.dns_server import DnsServer
-from tests.integration.visitors import Secure, Visitors
+from tests.integration.visitors import Visitors
 from tests.integration.waiting import until
 
-SHOP, PANEL = "shop.example.com", "panel.example.org"
 ELSEWHERE = "203.0.113.9"
-BUNDLE = "/etc/acme-of-the-tests.pem"
-DATA = "/var/lib/bakery"
-RENEWAL = "bakery-certificates"
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
-PATIENCE = 240.0
-
-
-@dataclass
-class World:
-    server: Server
-    zone: DnsServer
-    resolver: DnsServer
-    pebble: Pebble
-    app: ServerApp
-
-    def point(self, name: str, address: str, **how: Any) -> None:
-        for one in (self.zone, self.resolver):
-            one.set(name, "A", address, **how)
-
-    def bakery(self, *argv: str) -> Any:
-        return json.loads(self.server.says("/usr/local/bin/bakery", *argv, "--json"))
-
-    def verdict(self, name: str) -> tuple[str, str]:
-        seen = self.bakery("domain", "verify", name)
-        return seen["verdict"], " ".join(finding["message"] for finding in seen["report"]["findings"])
-
-    def tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cadata=self.pebble.root_certificate().decode())
-
-    def served(self, name: str) -> str:
-        """The fingerprint of the certificate that is shown for the name; "" where there is none for it."""
-        with contextlib.suppress(OSError):
-            facts = shown(name, 443, self.server.address).facts
-            return facts.fingerprint if facts.covers(name) else ""
-        return ""
-
-    def secure(self, name: str) -> Secure:
-        return Secure(name, 443, self.tls(), self.server.address)
-
-    def leads_to_https(self, name: str) -> bool:
-        """Asked until it does: while Nginx reloads, the old workers answer as well."""
-        answer = self.server.request(path="/a?b=c", host=name)
-        return (answer.status_code, answer.headers.get("Location")) == (301, f"https://{name}/a?b=c")
-
-    def workers(self) -> set[str]:
-        """Of Nginx, those that a reload has not told to end."""
-        lines = self.server.says("ps", "-C", "nginx", "-o", "pid=,args=").splitlines()
-        return {line.split()[0] for line in lines if line.endswith("worker process")}
-
-    def left_of(self, store_name: str, *names: str) -> str:
-        places = (f"{DATA}/letsencrypt", f"{DATA}/nginx/certificates")
-        named = self.server.says("find", *places, "-name", f"{store_name}*")
-        sites = self.server.says("grep", "-rlwF", *(f"-e{name}" for name in names), f"{DATA}/nginx/sites")
-        return f"{named} {sites}".strip()
-
-
-@pytest.fixture(scope="module")
-def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    needs("pebble")
-    if server.admin is None or not server.exists("/usr/local/bin/bakery"):
-        server.install()
-    with DnsServer(address=server.gateway) as zone, DnsServer(address=server.gateway) as resolver:
-        for one in (zone, resolver):
-            for name in ("example.com", "example.org"):
-                one.zone(name, address=server.gateway)
-        pebble = Pebble(tmp_path_factory.mktemp("acme") / "run", 80, address="0.0.0.0", dns=zone.at)
-        try:
-            pebble.start()
-            configure(server, zone, resolver, pebble)
-            app = ServerApp(server, "named").create(healthy("1"))
-            app.deploy(healthy("1"))
-            yield World(server, zone, resolver, pebble, app)
-        finally:
-            pebble.stop()
-            server.bakery("delete_deployment", "named", "--yes", check=False)
-
-
-def configure(server: Server, zone: DnsServer, resolver: DnsServer, pebble: Pebble) -> None:
-    server.put(BUNDLE, pebble.bundle.read_text())
-    settings = {
-        "BAKERY_ALLOW_FILE_REPOSITORIES": "true",
-        "BAKERY_DNS_RESOLVERS": f"{zone.at},{resolver.at}",
-        "BAKERY_DNS_PORT": str(zone.port),
-        "CERTBOT_SERVER": f"https://acme.test:{pebble.port}/dir",
-        "REQUESTS_CA_BUNDLE": BUNDLE,
-    }
-    server.do(
-        "sed", "-i", "$ a " + "\\n".join(f"{name}={value}" for name, value in settings.items()), "/opt/bakery/.env"
-    )
-    server.do("systemctl", "restart", "bakery.target")
-    server.wait_until_healthy()
 
 
 @pytest.fixture
@@ -138,9 +38,7 @@ def secured(world: World) -> World:
 
 
 def test_names_come_to_https_with_the_right_chain(secured: World) -> None:
-    connection = secured.secure(SHOP)
-    connection.request("GET", "/")
-    assert "version" in json.loads(connection.getresponse().read())
+    assert secured.version(SHOP) == secured.app.version()
     for name in (SHOP, PANEL):
         until(lambda name=name: secured.leads_to_https(name))
 
@@ -179,18 +77,15 @@ def test_a_person_signs_in_to_the_panel_over_https_and_still_by_the_machines_add
 def test_the_timer_renews_while_bakery_is_stopped_and_a_reboot_changes_nothing(secured: World) -> None:
     server = secured.server
     before = {name: secured.served(name) for name in (SHOP, PANEL)}
-    # As if they were about to run out.
-    server.do("sh", "-c", f"sed -i '1i renew_before_expiry = 99999 days' {DATA}/letsencrypt/config/renewal/*.conf")
     server.do("systemctl", "stop", "bakery.target")
     assert server.is_active(f"{RENEWAL}.timer")
     workers = secured.workers()
-    server.do("systemctl", "start", f"{RENEWAL}.service", timeout=200)
+    secured.let_the_timer_renew()
     renewed = {name: secured.served(name) for name in (SHOP, PANEL)}
     assert all(renewed.values())
     assert set(renewed.values()).isdisjoint(before.values())
     assert secured.workers() == workers
     assert not server.is_active("bakery.service")
-    server.do("sh", "-c", f"sed -i '/^renew_before_expiry = 99999/d' {DATA}/letsencrypt/config/renewal/*.conf")
 
     server.reboot()
     until(lambda: {name: secured.served(name) for name in (SHOP, PANEL)} == renewed, 120)

@@ -12,7 +12,7 @@ from cryptography.x509 import ocsp
 
 
 class OcspResponder:
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.revoked: dict[int, dt.datetime] = {}  # by serial
         self.issuer: x509.Certificate | None = None
         self.key: object = None
@@ -33,8 +33,8 @@ class OcspResponder:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        self.server = ThreadingHTTPServer((address, 0), Handler)
+        self.url = f"http://{address}:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def speak_for(self, issuer: x509.Certificate, key_pem: bytes) -> None:
