@@ -181,6 +181,11 @@ CELERY_BEAT_SCHEDULE = {
     "tend-databases": {"task": "databases.tasks.tend", "schedule": 10.0, "options": {"expires": 10.0}},
     # Each is looked at every few minutes, and measured once an hour; see databases.services.measuring.
     "measure-databases": {"task": "databases.tasks.measure", "schedule": 60.0, "options": {"expires": 60.0}},
+    "take-stock-of-backups": {
+        "task": "databases.tasks.take_stock",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
     "trim-build-cache": {
         "task": "deployments.tasks.trim_build_cache",
         "schedule": 600.0,

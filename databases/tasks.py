@@ -27,3 +27,19 @@ def measure() -> None:
     from databases.services.measuring import look_at_due
 
     look_at_due()
+
+
+@shared_task(name="databases.tasks.delete_backups")
+def delete_backups() -> None:
+    """Some are to go."""
+    from databases.services.deletion import delete_marked
+
+    delete_marked()
+
+
+@shared_task(name="databases.tasks.take_stock")
+def take_stock() -> None:
+    """Compare the backups that are known with the files that lie there."""
+    from databases.services.inventory import take_stock as compare
+
+    compare()

@@ -7,13 +7,15 @@ process group, is recorded (argv masked, exit code, times) and can be cancelled.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +27,7 @@ from infrastructure.secret import Masker, Secret
 
 TAIL_BYTES = 64 * 1024  # how much of a command's output is kept for its caller; all of it goes to ``on_output``
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+STREAMED_BYTES = 1024 * 1024  # what is read at once of an output that goes somewhere else
 LogSink = Callable[[bytes], None]  # raw bytes of output, as they come
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a command that is ended early
 
@@ -115,9 +118,22 @@ class Runner:
         self.masker = masker or Masker()
         self.cancelled = cancelled
 
-    def run(self, command: Command, on_output: LogSink | None = None, *, check: bool = True) -> Result:
+    def run(
+        self,
+        command: Command,
+        on_output: LogSink | None = None,
+        *,
+        check: bool = True,
+        into: LogSink | None = None,
+        source: Iterable[bytes] | None = None,
+    ) -> Result:
         """Run to the end and return the result; raise ``CommandFailed``, ``TimedOut``, ``Cancelled`` or
-        ``HostProblem`` (``command.missing``). ``on_output`` gets raw bytes as they come."""
+        ``HostProblem`` (``command.missing``). ``on_output`` gets raw bytes as they come.
+
+        With ``into`` (and ``merge_stderr=False``) all of stdout goes there, in pieces of at most ``STREAMED_BYTES``,
+        and the command waits while it is busy; none is kept. ``source`` is what the command reads. What either of the
+        two raises ends the command, and is raised here.
+        """
         argv = list(command.argv)
         handle = self.recorder.started([self.masker.mask(part) for part in argv])
         started = time.monotonic()
@@ -125,7 +141,7 @@ class Runner:
         note = ""
         try:
             with self._plan(command) as (real_argv, env):
-                result = self._execute(command, real_argv, env, on_output, started)
+                result = self._execute(command, real_argv, env, on_output, started, into, source)
                 if command.confine and ran_out_of_memory(command.confine):
                     result = replace(result, out_of_memory=True)
             code = result.exit_code
@@ -174,27 +190,37 @@ class Runner:
         env: dict[str, str],
         on_output: LogSink | None,
         started: float,
+        into: LogSink | None,
+        source: Iterable[bytes] | None,
     ) -> Result:
         process = subprocess.Popen(  # noqa: S603 - an argv list, from a plan
             argv,
             cwd=command.cwd,
             env=env,
-            stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if command.stdin is not None or source is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if command.merge_stderr else subprocess.PIPE,
             start_new_session=True,
         )
-        tail = _Tail(TAIL_BYTES)
+        tail = _Tail(TAIL_BYTES) if into is None else _Through(into)
         stderr_tail = _Tail(TAIL_BYTES)
+        if into and process.stdout:
+            with suppress(OSError):  # the host may allow less for a pipe
+                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, STREAMED_BYTES)
+        feeder = None if source is None else _Feeder(process, source)
         try:
             self._feed(process, command.stdin)
             self._pump(process, command, tail, stderr_tail, on_output, started)
             code = process.wait()
         finally:
             _end_group(process)
+            if feeder:
+                feeder.join()
             for stream in (process.stdout, process.stderr, process.stdin):
                 if stream:
                     stream.close()
+        if feeder and feeder.failure:
+            raise feeder.failure
         text = tail.text() if command.merge_stderr or code == 0 else stderr_tail.text() or tail.text()
         return Result(code, text, time.monotonic() - started)
 
@@ -212,12 +238,13 @@ class Runner:
         self,
         process: subprocess.Popen[bytes],
         command: Command,
-        tail: _Tail,
+        tail: _Tail | _Through,
         stderr_tail: _Tail,
         on_output: LogSink | None,
         started: float,
     ) -> None:
-        """Read until the process has ended; a grandchild that keeps the pipe open does not hold us."""
+        """Read until the process has ended; a grandchild that keeps the pipe open does not hold us. What goes
+        elsewhere is read to its end: there may be more of it in the pipe than is written in a moment."""
         ended = 0.0
         with selectors.DefaultSelector() as selector:
             for stream, kept in ((process.stdout, tail), (process.stderr, stderr_tail)):
@@ -227,14 +254,14 @@ class Runner:
                 self._look(command, started)
                 events = selector.select(0.2)
                 for key, _ in events:
-                    data = os.read(key.fd, 65536)
+                    data = os.read(key.fd, key.data.at_once)
                     if not data:
                         selector.unregister(key.fileobj)
                         continue
                     key.data.add(data)
                     if on_output and (command.merge_stderr or key.data is stderr_tail):
                         on_output(data)
-                if process.poll() is not None:
+                if process.poll() is not None and isinstance(tail, _Tail):
                     ended = ended or time.monotonic()
                     if not events or time.monotonic() - ended > 1.0:  # what it left behind may talk for ever
                         return
@@ -255,6 +282,8 @@ class Runner:
 class _Tail:
     """The last ``limit`` bytes of a stream."""
 
+    at_once = 65536
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.data = bytearray()
@@ -266,6 +295,45 @@ class _Tail:
 
     def text(self) -> str:
         return bytes(self.data[-self.limit :]).decode("utf-8", "replace")
+
+
+class _Through:
+    """A stream that goes somewhere else as it comes."""
+
+    at_once = STREAMED_BYTES
+
+    def __init__(self, into: LogSink) -> None:
+        self.add = into
+
+    @staticmethod
+    def text() -> str:
+        return ""
+
+
+class _Feeder(threading.Thread):
+    """Gives a command what it reads, beside what it says."""
+
+    def __init__(self, process: subprocess.Popen[bytes], source: Iterable[bytes]) -> None:
+        super().__init__(name="feeder", daemon=True)
+        self._process = process
+        self._source = source
+        self.failure: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            return
+        try:
+            for piece in self._source:
+                stdin.write(piece)
+        except BrokenPipeError:
+            pass  # it has read what it wanted
+        except Exception as error:  # noqa: BLE001 - raised where the command was asked for
+            self.failure = error
+        finally:
+            with suppress(BrokenPipeError):
+                stdin.close()
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

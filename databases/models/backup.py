@@ -18,6 +18,7 @@ class BackupState(models.TextChoices):
     RUNNING = "running", "Being made"
     GOOD = "good", "Good"  # whole, checksummed, and pg_restore lists it
     FAILED = "failed", "Failed"
+    DELETING = "deleting", "Being deleted"  # its files, here and in the storage; then the row
 
 
 class BackupReason(models.TextChoices):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bakery.models import TaskKind
-from databases.services import making
+from databases.services import backing_up, making, restore_tests
 from databases.services.job import DatabaseJob
 from infrastructure.errors import Problem
 
@@ -14,11 +14,15 @@ Story = Callable[[DatabaseJob], None]
 STORIES: Mapping[TaskKind, Story] = {
     TaskKind.CREATE_DATABASE: making.create,
     TaskKind.CHANGE_DATABASE: making.change,
+    TaskKind.BACK_UP: backing_up.back_up,
+    TaskKind.TEST_RESTORE: restore_tests.test_restore,
 }
 # What is to be put right when one ends without success; ``None``: it was cancelled.
 UNDOINGS: Mapping[TaskKind, Callable[[DatabaseJob, Problem | None], None]] = {
     TaskKind.CREATE_DATABASE: making.creation_failed,
     TaskKind.CHANGE_DATABASE: making.change_failed,
+    TaskKind.BACK_UP: backing_up.give_up,
+    TaskKind.TEST_RESTORE: restore_tests.give_up,
 }
 
 

@@ -28,6 +28,7 @@ from infrastructure.lock import held_alone
 
 logger = logging.getLogger(__name__)
 HEAVY = (TaskKind.BACK_UP, TaskKind.RESTORE, TaskKind.TEST_RESTORE, TaskKind.CLONE_DATABASE)
+HEAVY_LOCK = "heavy.lock"
 
 
 def work_on(database_id: int) -> None:
@@ -37,7 +38,7 @@ def work_on(database_id: int) -> None:
     with held_alone(locks() / f"database-{database_id}.lock") as mine:
         while mine and (task := _next(database_id)):
             with ExitStack() as stack:
-                if task.kind in HEAVY and not stack.enter_context(held_alone(locks() / "heavy.lock")):
+                if task.kind in HEAVY and not stack.enter_context(held_alone(locks() / HEAVY_LOCK)):
                     return  # tending wakes a worker again
                 if not run(_begin(task)):
                     return

@@ -72,7 +72,7 @@ def dump_command(tools: ClientTools, place: Place, file: Path, without_rows_of: 
 def check(file: Path, runner: Runner, *, private_tools: Path | None = None) -> ClientTools:
     """Whether ``file`` is a dump whose table of contents can be read; which programs read it. A dump that is cut off
     further behind shows only when it is restored."""
-    return _reader(file, find_tools(private_tools), runner)
+    return reader_of(file, find_tools(private_tools), runner)
 
 
 def restore(database_url: str, file: Path, runner: Runner, *, private_tools: Path | None = None) -> str:
@@ -83,7 +83,7 @@ def restore(database_url: str, file: Path, runner: Runner, *, private_tools: Pat
     place = Place.of(database_url)
     with place.administer() as admin:
         _may_create(admin)
-        tools = _reader(file, fitting(find_tools(private_tools), admin.info.server_version // 10_000), runner)
+        tools = reader_of(file, fitting(find_tools(private_tools), admin.info.server_version // 10_000), runner)
         incoming, previous = _beside(place.name, "restoring"), _beside(place.name, "before")
         with in_words():
             admin.execute(
@@ -137,7 +137,7 @@ def _may_create(admin: psycopg.Connection) -> None:
         )
 
 
-def _reader(file: Path, candidates: list[ClientTools], runner: Runner) -> ClientTools:
+def reader_of(file: Path, candidates: list[ClientTools], runner: Runner) -> ClientTools:
     """The first of the programs that can read the dump."""
     if not candidates:
         raise HostProblem(
@@ -222,10 +222,10 @@ def _run(command: Command, runner: Runner) -> None:
     try:
         runner.run(command)
     except CommandFailed as failure:
-        raise _explained(failure.result.output, command) from failure
+        raise explained(failure.result.output, command) from failure
 
 
-def _explained(output: str, command: Command) -> HostProblem:
+def explained(output: str, command: Command) -> HostProblem:
     password = command.env.get("PGPASSWORD")
     text = Masker([password] if isinstance(password, Secret) else []).mask(output.strip())
     program = Path(next(part for part in command.argv if "/" in part)).name

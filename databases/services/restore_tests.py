@@ -1,0 +1,124 @@
+"""Whether a backup can be restored, seen by doing it: into a scratch database, tables and rows compared, then dropped.
+
+It belongs to a role of its own with no right on anything else, so nothing that a dump holds reaches another database.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from accounts.models import User
+from bakery.alarms import end_alarm, raise_alarm
+from bakery.models import Task, TaskKind
+from bakery.panel.backup import private_tools
+from databases.models import Backup, BackupPlan, Database
+from databases.services.backups import open_backup
+from databases.services.job import DatabaseJob
+from databases.services.requests import ask
+from databases.services.sessions import scratch
+from infrastructure.errors import Problem
+from infrastructure.postgres.streaming import restore_into, rows_of
+
+FAILED = "database.restore-test"
+MOST_DIFFERENCES = 5
+
+
+def request_restore_test(subject: Backup | Database, *, by: User | None) -> Task:
+    """Of this backup, or of the database's newest good one. Only of a database that Bakery made: another server may not
+    let it make a scratch database."""
+    if isinstance(subject, Database):
+        backup = subject.backups.good().first()
+        database: Database | None = subject
+    else:
+        backup, database = subject, subject.database
+    if database is None:
+        raise Problem("backup.no-database", "The database of this backup is gone.", "Restore it into another one.")
+    if not database.is_managed:
+        raise Problem(
+            "backup.test-elsewhere",
+            f"{database.name} is on a server that is not Bakery's, where no scratch database can be made.",
+            "Download the backup and restore it where you can try it.",
+        )
+    if backup is None:
+        raise Problem("backup.none", f"{database.name} has no good backup.", "Make one.")
+    return ask(database, TaskKind.TEST_RESTORE, by=by, backup=backup.pk)
+
+
+def is_due(plan: BackupPlan, now: datetime) -> Backup | None:
+    """The backup to be tried now, where none was for as long as the plan says."""
+    if not plan.test_every_days or not plan.database.is_managed:
+        return None
+    newest = plan.database.backups.good().first()
+    if newest is None or newest.tested_at:
+        return None
+    tested = plan.database.backups.filter(tested_at__isnull=False).order_by("-tested_at").first()
+    if tested and tested.tested_at and now - tested.tested_at < timedelta(days=plan.test_every_days):
+        return None
+    return newest
+
+
+def test_restore(job: DatabaseJob) -> None:
+    backup = Backup.objects.select_related("storage").filter(pk=job.said["backup"]).first()
+    if backup is None:
+        raise Problem("backup.gone", "The backup was deleted meanwhile.")
+    begun = time.monotonic()
+    with ExitStack() as until_it_is_tried:
+        with job.phase("open"):
+            dump = until_it_is_tried.enter_context(open_backup(backup, job.refuse_cancelled))
+            place = until_it_is_tried.enter_context(scratch(job.database))
+        with job.phase("restore"):
+            restore_into(place, dump, job.runner, on_output=job.log, private_tools=private_tools())
+        with job.phase("compare"):
+            found = rows_of(place)
+    seconds = time.monotonic() - begun
+    differences = compared(backup.rows, found)
+    if differences:
+        raise Problem("backup.differs", f"What was restored is not what was backed up: {differences}", _HINT)
+    said = f"{len(found)} tables, {sum(found.values())} rows"
+    _note(backup, ok=True, seconds=seconds, message=said)
+    job.say(f"Restored in {seconds:.0f} s: {said}, as in the backup")
+    end_alarm(f"{FAILED}:{job.database.pk}")
+
+
+def give_up(job: DatabaseJob, problem: Problem | None) -> None:
+    """Cancelled (None): nothing was found out."""
+    if problem is None:
+        return
+    backup = Backup.objects.filter(pk=job.said["backup"]).first()
+    if backup:
+        _note(backup, ok=False, seconds=None, message=job.masker.mask(problem.message))
+    raise_alarm(
+        f"{FAILED}:{job.database.pk}",
+        subject=job.database.name,
+        message=f"A backup could not be restored to try it. {problem.message}",
+        hint=problem.hint or _HINT,
+        urgent=True,
+        deployment=job.database.deployment,
+    )
+
+
+def compared(expected: dict[str, int], found: dict[str, int]) -> str:
+    """What is different, in words; nothing where nothing is."""
+    lines = []
+    for table in sorted(expected.keys() | found.keys()):
+        if table not in found:
+            lines.append(f"{table} is missing")
+        elif table not in expected:
+            lines.append(f"{table} is new")
+        elif expected[table] != found[table]:
+            lines.append(f"{table} has {found[table]} rows, not {expected[table]}")
+    more = len(lines) - MOST_DIFFERENCES
+    return "; ".join(lines[:MOST_DIFFERENCES]) + (f"; and {more} more." if more > 0 else "." if lines else "")
+
+
+def _note(backup: Backup, *, ok: bool, seconds: float | None, message: str) -> None:
+    Backup.objects.filter(pk=backup.pk).update(
+        tested_at=timezone.now(), test_ok=ok, test_seconds=seconds, test_message=message
+    )
+
+
+_HINT = "Make another backup, and have that one tried."
