@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from django.conf import settings
 
@@ -34,8 +34,26 @@ def admin() -> Place:
 
 @contextmanager
 def administrator() -> Iterator[Administrator]:
-    with administering(admin()) as found:
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(administering(admin()))
+        except HostProblem as problem:
+            raise _older_server(problem) from problem
         yield found
+
+
+def _older_server(problem: HostProblem) -> HostProblem:
+    """An update makes no accounts: a server that was installed before there were databases has no role for them."""
+    bakery = settings.BAKERY
+    named = bakery.postgres_admin_url or bakery.postgres_admin_url_file
+    if not bakery.install_dir or named or problem.id not in ("postgres.no-createrole", "postgres.no-createdb"):
+        return problem
+    return HostProblem(
+        "database.no-admin",
+        "This server was installed by a Bakery that made no databases: PostgreSQL has no role for it.",
+        f"Run install.sh again, as root: {bakery.install_dir}/current/infrastructure/scripts/install.sh --yes. "
+        "It makes one, and keeps data and secrets.",
+    )
 
 
 def names_of(database: Database) -> Names:

@@ -52,13 +52,22 @@ class Administrator:
     def inside(self, database: str) -> Iterator[Administrator]:
         """The same role in another database of the server."""
         with self.place.connect(database) as connection:
+            trust_catalogues_alone(connection)
             yield Administrator(self.place, connection, self.version, self.role, self.is_superuser)
+
+
+def trust_catalogues_alone(connection: psycopg.Connection) -> None:
+    """What an application has made in its database, an operator or a function of a common name, is never taken for
+    PostgreSQL's own: it would run with our rights."""
+    with in_words():
+        connection.execute("SET search_path = pg_catalog, pg_temp")
 
 
 @contextmanager
 def administering(place: Place) -> Iterator[Administrator]:
     """Refused where the server is too old, is a standby, or the role may not do what making a database takes."""
     with place.administer() as connection:
+        trust_catalogues_alone(connection)
         with in_words():
             row = connection.execute(FACTS).fetchone()
         if row is None:

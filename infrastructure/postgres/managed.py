@@ -128,7 +128,9 @@ def set_extensions(inside: Administrator, owner: str, wanted: list[str], known: 
             f"Install it there ({_package(lacking[0], inside.major)}), or go without.",
         )
     for name in sorted(set(wanted) - there):
-        _as_owner(inside, owner, sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(name)))
+        _as_owner(
+            inside, owner, sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(sql.Identifier(name))
+        )
     for name in sorted(there - set(wanted)):
         try:
             _as_owner(inside, owner, sql.SQL("DROP EXTENSION {}").format(sql.Identifier(name)))

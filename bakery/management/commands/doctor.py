@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from bakery.doctor.certificates import certificate_findings
+from bakery.doctor.databases import database_findings
 from bakery.doctor.finding import Finding, Verdict
 from bakery.doctor.jobs import job_findings
 from bakery.doctor.places import place_findings
@@ -30,11 +31,14 @@ class Command(BakeryCommand):
         parser.add_argument("--jobs", action="store_true", help="Send each queue a job, too, and wait for its worker.")
 
     def perform(self, options: dict[str, Any]) -> None:
+        services = service_findings()
+        docker = any(one.subject == "Docker" and one.verdict is Verdict.OK for one in services)
         findings = [
             *place_findings(settings.BAKERY),
             *program_findings(settings.BAKERY, Runner()),
             *web_server_findings(settings.BAKERY, Runner()),
-            *service_findings(),
+            *services,
+            *database_findings(settings.BAKERY, docker=docker),
             *certificate_findings(settings.BAKERY, Runner()),
         ]
         findings += job_findings() if options["jobs"] else []
