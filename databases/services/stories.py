@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bakery.models import TaskKind
-from databases.services import backing_up, making, restore_tests
+from databases.services import backing_up, clone_story, making, restore_story, restore_tests
 from databases.services.job import DatabaseJob
 from infrastructure.errors import Problem
 
@@ -14,6 +14,8 @@ Story = Callable[[DatabaseJob], None]
 STORIES: Mapping[TaskKind, Story] = {
     TaskKind.CREATE_DATABASE: making.create,
     TaskKind.CHANGE_DATABASE: making.change,
+    TaskKind.RESTORE: restore_story.restore,
+    TaskKind.CLONE_DATABASE: clone_story.clone,
     TaskKind.BACK_UP: backing_up.back_up,
     TaskKind.TEST_RESTORE: restore_tests.test_restore,
 }
@@ -21,6 +23,8 @@ STORIES: Mapping[TaskKind, Story] = {
 UNDOINGS: Mapping[TaskKind, Callable[[DatabaseJob, Problem | None], None]] = {
     TaskKind.CREATE_DATABASE: making.creation_failed,
     TaskKind.CHANGE_DATABASE: making.change_failed,
+    TaskKind.RESTORE: restore_story.given_up,
+    TaskKind.CLONE_DATABASE: clone_story.given_up,
     TaskKind.BACK_UP: backing_up.give_up,
     TaskKind.TEST_RESTORE: restore_tests.give_up,
 }

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 from infrastructure.errors import HostProblem
 from infrastructure.files import sync_directory
 from infrastructure.postgres.server import Place, in_words
+from infrastructure.postgres.swapping import swap
 from infrastructure.postgres.tools import ClientTools, find_tools, fitting
 from infrastructure.runner import Command, CommandFailed, Runner
 from infrastructure.secret import Masker, Secret
@@ -92,7 +92,7 @@ def restore(database_url: str, file: Path, runner: Runner, *, private_tools: Pat
         try:
             _run(restore_command(tools, place, incoming, file), runner)
             _finish(place, admin, incoming)
-            _swap(place, admin, incoming, previous)
+            swap(place, place.name, incoming, previous)
         except BaseException:
             _drop(admin, incoming)
             raise
@@ -111,7 +111,7 @@ def put_back(database_url: str, previous: str) -> None:
     place = Place.of(database_url)
     with place.administer() as admin:
         failed = _beside(place.name, "failed")
-        _swap(place, admin, previous, failed)
+        swap(place, place.name, previous, failed)
         _drop(admin, failed)
 
 
@@ -174,43 +174,6 @@ def _finish(place: Place, admin: psycopg.Connection, incoming: str) -> None:
     if row and not row[0]:
         with in_words():
             admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(incoming)))
-
-
-def _swap(place: Place, admin: psycopg.Connection, incoming: str, outgoing: str) -> None:
-    """``incoming`` gets the database's name, what had that name is called ``outgoing``: both or neither.
-
-    RENAME locks the old database against new connections, then waits 5 s for the others to go (CountOtherDBBackends in
-    PostgreSQL's procarray.c). Meanwhile a second connection ends them, also those that came at the last moment.
-    """
-    done = threading.Event()
-    with place.administer() as second:
-        ending = threading.Thread(target=_end_connections, args=(second, place.name, done), name="ending-connections")
-        ending.start()
-        try:
-            with in_words(), admin.transaction():
-                exists = admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (place.name,)).fetchone()
-                renames = [(place.name, outgoing)] if exists else []
-                for old, new in (*renames, (incoming, place.name)):
-                    admin.execute(
-                        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
-                    )
-        finally:
-            done.set()
-            ending.join()
-
-
-def _end_connections(connection: psycopg.Connection, database: str, done: threading.Event) -> None:
-    while True:
-        try:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s AND usename = current_user AND pid <> pg_backend_pid()",
-                (database,),
-            )
-        except psycopg.Error:  # RENAME then says whose connection is in the way
-            return
-        if done.wait(0.05):
-            return
 
 
 def _drop(admin: psycopg.Connection, database: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import IO
 
 import psycopg
@@ -18,19 +18,30 @@ from infrastructure.postgres.statements import Statement, Statements
 # In these a byte of a letter may look like a quote or a backslash (postgresql.org/docs/current/multibyte.html).
 AMBIGUOUS = frozenset({"BIG5", "GB18030", "GBK", "JOHAB", "SJIS", "SHIFT_JIS_2004", "UHC"})
 LOOK_EVERY = 64  # statements, or pieces of a table's rows
+PART_OF_POSTGRES = "plpgsql"
+
+
+def no_extension(name: str) -> None:
+    """What a database has that has none of its own."""
+    if name != PART_OF_POSTGRES:
+        raise Refused(
+            "dump.extension",
+            f"The dump needs the extension {name}, which this database does not have.",
+            "Add it to the database's extensions, where it is one of those that there are; else make the dump without.",
+        )
 
 
 def load(
     source: IO[bytes],
     connection: psycopg.Connection,
     *,
-    extensions: Collection[str] = (),
+    need_extension: Callable[[str], None] = no_extension,
     look: Callable[[], None] = lambda: None,
 ) -> Counter[str]:
     """Carry out all of it, or raise at the first statement that fails. Returns what was left out, and how often.
 
-    ``connection`` is in autocommit mode and signed in as nobody but the application. ``look`` is called again and
-    again; what it raises ends the work.
+    ``connection`` is in autocommit mode and signed in as nobody but the application. ``need_extension`` sees to it that
+    there is an extension, or raises. ``look`` is called again and again; what it raises ends the work.
     """
     statements = Statements(source)
     skipped: Counter[str] = Counter()
@@ -40,7 +51,7 @@ def load(
             look()
         number += 1
         try:
-            if why := left_out(statement.text, extensions):
+            if why := left_out(statement.text, need_extension):
                 skipped[why] += 1
             elif statement.text[:4].upper() == b"COPY":
                 _copy(connection, statement, statements, look)
@@ -62,10 +73,14 @@ def _execute(connection: psycopg.Connection, statement: Statement) -> bool:
         with connection.cursor() as cursor:
             for _ in cursor.stream(statement.text):  # a result is of no interest, and may be larger than the memory
                 pass
-    except errors.UndefinedObject:
-        if statement.text[:4].upper() == b"SET " and connection.info.transaction_status == TransactionStatus.IDLE:
-            return False
-        raise
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is None:  # psycopg's own, after the statement was carried out: it had no rows
+            return True
+        if not isinstance(error, errors.UndefinedObject):
+            raise
+        if statement.text[:4].upper() != b"SET " or connection.info.transaction_status != TransactionStatus.IDLE:
+            raise
+        return False
     return True
 
 

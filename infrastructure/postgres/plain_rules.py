@@ -7,11 +7,12 @@ server refuses it to the application's role.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 
 from infrastructure.errors import Refused
 
 OWNERS_AND_RIGHTS = "owners and rights"
+EXTENSIONS = "extensions, which are there already"
 _HEAD = 4096  # of a statement: longer ones are no such statements
 _NAME = rb'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>[^\s;"(]+))'
 
@@ -36,20 +37,19 @@ _WHOLE_DATABASE = _rule(rb"(?:CREATE|DROP) DATABASE\b")
 _WHOLE_SERVER = _rule(rb"(?:CREATE|ALTER|DROP) (?:ROLE|GROUP|TABLESPACE|USER(?! MAPPING))\b")
 
 
-def left_out(statement: bytes, extensions: Collection[str]) -> str:
-    """Why it is not carried out; "": it is. ``extensions``: those that the database has already.
+def left_out(statement: bytes, need_extension: Callable[[str], None]) -> str:
+    """Why it is not carried out; "": it is. ``need_extension`` sees to it that there is one, or raises.
 
-    Raises ``Refused``: ``dump.extension``, ``dump.whole-database``, ``dump.whole-server``.
+    Raises ``Refused``: ``dump.whole-database``, ``dump.whole-server``.
     """
     if len(statement) > _HEAD:
         return ""
     if found := _CREATE_EXTENSION.match(statement):
         name = (found["quoted"] or found["bare"]).decode(errors="replace").replace('""', '"')
-        if name not in extensions:
-            raise no_extension(name)
-        return "extensions, which are there already"
+        need_extension(name)
+        return EXTENSIONS
     if _EXTENSION.match(statement):
-        return "extensions, which are there already"
+        return EXTENSIONS
     if _WHOLE_DATABASE.match(statement):
         raise Refused(
             "dump.whole-database",
@@ -63,11 +63,3 @@ def left_out(statement: bytes, extensions: Collection[str]) -> str:
             "Make one of the database alone: pg_dump --format=custom.",
         )
     return next((why for why, rule in _LEFT_OUT if rule.match(statement)), "")
-
-
-def no_extension(name: str) -> Refused:
-    return Refused(
-        "dump.extension",
-        f"The dump needs the extension {name}, which this database does not have.",
-        "Add it to the database's extensions, where the server has it and it is allowed; else make the dump without.",
-    )

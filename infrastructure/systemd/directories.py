@@ -21,6 +21,8 @@ def directories(place: Place) -> dict[Path, int]:
         # Nginx's workers read answers to challenges there.
         data / "nginx": 0o711,
         data / "nginx" / "acme": 0o755,
+        # The web process stores dumps there that people upload; it has no other place.
+        data / "uploads": 0o1770,
         place.logs_dir: 0o751,
         # Bakery's group is inherited by the files in it: the collector, which is not root, reads and empties them.
         place.logs_dir / "processes": 0o2750,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from infrastructure.errors import Refused
 from infrastructure.postgres import statements as module
+from infrastructure.postgres.plain_dump import no_extension
 from infrastructure.postgres.plain_rules import left_out
 from infrastructure.postgres.statements import Statements
 
@@ -174,7 +175,7 @@ def test_the_line_of_a_statement_is_known() -> None:
     ],
 )
 def test_owners_and_rights_of_another_server_are_left_out(statement: str) -> None:
-    assert left_out(statement.encode(), {"plpgsql"})
+    assert left_out(statement.encode(), no_extension)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_owners_and_rights_of_another_server_are_left_out(statement: str) -> Non
     ],
 )
 def test_the_rest_is_carried_out(statement: str) -> None:
-    assert left_out(statement.encode(), ()) == ""
+    assert left_out(statement.encode(), no_extension) == ""
 
 
 @pytest.mark.parametrize(
@@ -202,5 +203,5 @@ def test_the_rest_is_carried_out(statement: str) -> None:
 )
 def test_what_belongs_to_the_server_is_refused(statement: str, id: str) -> None:
     with pytest.raises(Refused) as caught:
-        left_out(statement.encode(), {"plpgsql"})
+        left_out(statement.encode(), no_extension)
     assert caught.value.id == id

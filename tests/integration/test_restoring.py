@@ -1,0 +1,164 @@
+"""Backups and dumps come back, on servers of two major versions."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bakery.models import TaskState
+from databases.models import Backup, BackupReason
+from databases.services.backups import request_backup
+from databases.services.cloning import clone_database
+from databases.services.restoring import confirm_restore, request_restore, undo_restore
+from databases.services.uploads import uploads_dir
+from databases.services.work import work_on
+from infrastructure.errors import Problem
+from tests.integration import restores
+from tests.integration.postgres_hosts import MAJORS, PostgresHost, PostgresHosts
+from tests.integration.restores import Cakes
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+HARD = Path(__file__).with_name("hard_to_dump.sql").read_text()
+
+
+@pytest.fixture(params=MAJORS)
+def host(request: pytest.FixtureRequest, postgres_hosts: PostgresHosts, settings: Any, tmp_path: Path) -> PostgresHost:
+    found = postgres_hosts.of(request.param)
+    restores.use(found, tmp_path, settings)
+    return found
+
+
+@pytest.fixture
+def cakes(host: PostgresHost, request: pytest.FixtureRequest) -> Cakes:
+    return restores.make(host, "cakes")
+
+
+def backed_up(cakes: Cakes) -> Backup:
+    task = cakes.worked(request_backup(cakes.row, by=None))
+    assert task.state == TaskState.SUCCEEDED, task.error_message
+    return Backup.objects.get(task=task)
+
+
+def beside(cakes: Cakes) -> set[str]:
+    """Databases that are not the one of the application."""
+    return {name for name in cakes.host.databases() if name.startswith(f"{cakes.row.database_name}_")}
+
+
+def test_a_backup_comes_back_and_what_was_there_is_kept_until_it_is_confirmed(cakes: Cakes) -> None:
+    cakes.sql(f"ALTER DATABASE {cakes.row.database_name} SET search_path = public, pg_catalog")
+    backup = backed_up(cakes)
+    cakes.add("later")
+    task = cakes.worked(request_restore(cakes.row, backup=backup, by=None))
+    assert task.state == TaskState.SUCCEEDED, task.error_message
+    assert cakes.names == {"éclair"}
+    cakes.add("new")  # the application goes on as before
+    assert cakes.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'cakes'") == [(cakes.row.owner_role,)]
+    assert cakes.sql("SHOW search_path") == [("public, pg_catalog",)]
+    about = cakes.sql(
+        "SELECT shobj_description(oid, 'pg_database'), pg_get_userbyid(datdba), "
+        "has_database_privilege('public', oid, 'CONNECT') FROM pg_database WHERE datname = current_database()"
+    )
+    assert about == [(f"bakery:{cakes.row.token}", cakes.row.owner_role, False)]
+    assert Backup.objects.filter(database=cakes.row, reason=BackupReason.RESTORE).good().count() == 1
+    assert beside(cakes) == {cakes.row.previous}
+    with pytest.raises(Problem) as caught:
+        request_restore(cakes.row, backup=backup, by=None)
+    assert caught.value.id == "restore.unconfirmed"
+
+    assert cakes.worked(confirm_restore(cakes.row, by=None)).state == TaskState.SUCCEEDED
+    assert (cakes.row.previous, beside(cakes)) == ("", set())
+    assert cakes.names == {"éclair", "new"}
+    assert not {role for role in cakes.host.roles() if role.endswith(("_load", "_dump"))}
+
+
+def test_a_restore_is_undone(cakes: Cakes) -> None:
+    backup = backed_up(cakes)
+    cakes.add("later")
+    cakes.worked(request_restore(cakes.row, backup=backup, by=None, backup_first=False))
+    assert cakes.names == {"éclair"}
+    assert cakes.worked(undo_restore(cakes.row, by=None)).state == TaskState.SUCCEEDED
+    assert cakes.names == {"éclair", "later"}
+    assert (cakes.row.previous, beside(cakes)) == ("", set())
+    with pytest.raises(Problem) as caught:
+        undo_restore(cakes.row, by=None)
+    assert caught.value.id == "restore.none"
+
+
+def test_an_application_that_is_connected_finds_the_old_database_or_the_new_one(cakes: Cakes) -> None:
+    backup = backed_up(cakes)
+    cakes.add("later")
+    over = threading.Event()
+    seen: list[frozenset[object]] = []
+
+    def use() -> None:
+        while not over.is_set():
+            try:
+                seen.append(frozenset(cakes.names))
+            except psycopg.OperationalError:  # cut off: it connects again
+                pass
+
+    users = [threading.Thread(target=use) for _ in range(2)]
+    for user in users:
+        user.start()
+    try:
+        task = cakes.worked(request_restore(cakes.row, backup=backup, by=None, backup_first=False))
+    finally:
+        over.set()
+        for user in users:
+            user.join()
+    assert task.state == TaskState.SUCCEEDED, task.error_message
+    assert set(seen) <= {frozenset({"éclair"}), frozenset({"éclair", "later"})}
+    assert cakes.names == {"éclair"}
+
+
+@pytest.mark.parametrize(
+    ("options", "packed"),
+    [
+        (("--format=custom",), False),
+        (("--format=custom",), True),
+        ((), False),
+        (("--inserts",), True),
+        (("--clean", "--if-exists"), True),
+    ],
+    ids=["custom", "gzip of custom", "plain", "gzip of inserts", "gzip of clean"],
+)
+def test_what_pg_dump_wrote_comes_back_as_it_was(cakes: Cakes, options: tuple[str, ...], packed: bool) -> None:
+    """Made by a superuser, with owners and rights that are not there."""
+    host = cakes.host
+    for query in ("DROP DATABASE IF EXISTS elsewhere", "DROP ROLE IF EXISTS stranger", "CREATE DATABASE elsewhere"):
+        host.sql(query)
+    host.sql("CREATE ROLE stranger")
+    host.sql(HARD, database="elsewhere")
+    extension = "pg_trgm" if host.sql("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'") else "vector"
+    host.sql(f"CREATE EXTENSION {extension}; ALTER TABLE parts OWNER TO stranger", database="elsewhere")
+    host.sql("GRANT SELECT ON v TO stranger", database="elsewhere")
+    dump = restores.pg_dump(host, "elsewhere", *options)
+    before = restores.content(host, "elsewhere")
+    host.sql("DROP DATABASE elsewhere")
+    host.sql("DROP ROLE stranger")
+
+    task = cakes.upload(gzip.compress(dump, 1) if packed else dump)
+    assert task.state == TaskState.SUCCEEDED, f"{task.error_message}\n{cakes.log(task)}"
+    assert restores.content(host, cakes.row.database_name) == before
+    assert cakes.row.extensions == [extension]
+    owners = cakes.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname !~ '^(pg_|information)'")
+    assert owners == [(cakes.row.owner_role,)]
+    assert list(uploads_dir().iterdir()) == []
+
+
+def test_a_database_is_cloned(cakes: Cakes) -> None:
+    clone = Cakes(cakes.host, clone_database(cakes.row, name="copy", by=None))
+    work_on(clone.row.pk)
+    clone.row.refresh_from_db()
+    assert {task.state for task in clone.row.tasks.all()} == {TaskState.SUCCEEDED}
+    assert clone.names == {"éclair"}
+    clone.add("its own")
+    assert cakes.names == {"éclair"}
+    assert beside(clone) == set()
+    assert clone.row.previous == ""
