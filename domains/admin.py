@@ -13,6 +13,7 @@ class DomainAdmin(ReadOnly):
     list_display = ("hostname", "deployment", "primary", "verdict", "served_until", "created_at")
     list_filter = ("verdict", "generated")
     search_fields = ("hostname", "deployment__name")
+    exclude = ("auth_hash",)  # cheap to guess at, as Nginx computes it at each request
 
 
 @admin.register(Certificate)

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from domains.models.certificate import Certificate
 from infrastructure.hostnames import a_labels
 from infrastructure.values import Hostname
 
@@ -27,6 +28,13 @@ def validate_hostname(text: str) -> None:
         Hostname(text.removeprefix("*."))
     except ValueError as problem:
         raise ValidationError(str(problem)) from problem
+
+
+def certified(**wanted: object) -> models.Q:
+    """Names whose deployment's certificate is like that; for the panel's own names, the panel's."""
+    of_panel = models.Exists(Certificate.objects.filter(deployment=None, **wanted))
+    of_deployment = {f"deployment__certificate__{name}": value for name, value in wanted.items()}
+    return models.Q(deployment__isnull=False, **of_deployment) | models.Q(of_panel, deployment=None)
 
 
 class Verdict(models.TextChoices):
@@ -50,11 +58,11 @@ class DomainQuerySet(models.QuerySet["Domain"]):
     def for_overview(self) -> DomainQuerySet:
         """Of all deployments, those that need attention first, and what Bakery made itself last."""
         soon = timezone.now() + ATTENTION_BEFORE_EXPIRY
-        expires = ~LOCAL & models.Q(deployment__certificate__not_after__lt=soon)
+        ends = ~LOCAL & (certified(not_after__lt=soon) | certified(revoked_at__isnull=False))
         attention = models.Case(
-            models.When(models.Q(served_problem__gt="") | expires, then=models.Value(0)),
+            models.When(models.Q(served_problem__gt="") | ends, then=models.Value(0)),
             models.When(~LOCAL & models.Q(verdict__in=(Verdict.WRONG, Verdict.UNCLEAR)), then=models.Value(1)),
-            models.When(~LOCAL & models.Q(deployment__certificate__error_message__gt=""), then=models.Value(2)),
+            models.When(~LOCAL & certified(error_message__gt=""), then=models.Value(2)),
             default=models.Value(NO_ATTENTION),
         )
         return self.for_list().annotate(attention=attention).order_by("attention", "generated", "hostname")
@@ -68,7 +76,7 @@ class DomainQuerySet(models.QuerySet["Domain"]):
 
     def showing(self, what: str) -> DomainQuerySet:
         """Of ``for_overview()``: one of the filters of the list of all names."""
-        own, has_certificate = ~LOCAL, models.Q(deployment__certificate__fingerprint__gt="")
+        own, has_certificate = ~LOCAL, certified(fingerprint__gt="")
         return self.filter({
             "attention": models.Q(attention__lt=NO_ATTENTION),
             "wrong": own & ~models.Q(verdict=Verdict.RIGHT),

@@ -17,7 +17,7 @@ from databases.models import Attachment, Backup, BackupPlan, Database, DatabaseS
 from deployments.models import Deployment, EnvVar, LogChunk, LogStream, Release, StreamKind
 from deployments.services import requests
 from deployments.services.settings import create_deployment
-from domains.models import Certificate, DnsProvider
+from domains.models import Certificate, DnsProvider, Domain
 from infrastructure.secret import Secret
 from tests.integration.people import PASSWORD, alice, bob, charlie
 
@@ -96,6 +96,14 @@ def test_what_happened_is_neither_added_nor_changed_nor_deleted(model: type[mode
     assert client.get(page(model, "add")).status_code == 403
     assert client.post(page(model, "change", row.pk), {"state": "live"}).status_code == 403
     assert client.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_the_hash_of_a_sites_password_is_not_shown(shop: Deployment) -> None:
+    domain = shop.domains.get()
+    shop.domains.update(auth_user="guest", auth_hash="$2b$05$hashed")
+    text = signed_in(alice()).get(page(Domain, "change", domain.pk)).content.decode()
+    assert "guest" in text
+    assert "hashed" not in text
 
 
 def test_every_model_is_registered_and_groups_are_not() -> None:

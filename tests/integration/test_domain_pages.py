@@ -307,6 +307,23 @@ def test_the_list_has_what_needs_attention_first_and_is_searched_in_both_forms(s
     assert browser(charlie()).get("/domains?show=rubbish&page=x").status_code == 200
 
 
+def test_the_panels_names_are_found_by_the_panels_certificate(shop: Deployment) -> None:
+    named(None, "panel.bakery-shop.com", verdict=Verdict.RIGHT)
+    named(shop, "plain.bakery-shop.com", verdict=Verdict.RIGHT)
+
+    def found(show: str) -> set[str]:
+        page = browser(charlie()).get(f"/domains?show={show}").content.decode()
+        return {name for name in ("panel", "plain") if f"{name}.bakery-shop.com" in page}
+
+    assert (found("https"), found("plain"), found("attention")) == (set(), {"panel", "plain"}, set())
+    row = certified(None, "panel.bakery-shop.com")
+    assert (found("https"), found("plain"), found("attention")) == ({"panel"}, {"plain"}, set())
+    Certificate.objects.filter(pk=row.pk).update(not_after=timezone.now() + timedelta(days=3))
+    assert found("attention") == {"panel"}
+    Certificate.objects.filter(pk=row.pk).update(not_after=row.not_after, revoked_at=timezone.now())
+    assert found("attention") == {"panel"}
+
+
 def test_the_panels_own_domain_has_the_same_page_for_admins(shop: Deployment) -> None:
     client = browser(alice())
     assert client.post("/settings/domain/add", {"hostname": "panel.bakery-shop.com"}).status_code == 302
