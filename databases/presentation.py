@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.conf import settings
 
 from bakery.models import Alarm
 from databases.models import Backup, BackupState, Database, DatabaseState
+from databases.services.connection import address_of
 from databases.services.overview import Overview
+from infrastructure.errors import Problem
+
+MASK = "••••••••"
+USUAL_PORT = 5432
+NEAR_PORT = 5433  # of the near end of a tunnel: 5432 is often somebody's own PostgreSQL
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ def state_of(database: Database) -> Said:
 
 def state_of_backup(backup: Backup) -> Said:
     state = BackupState(backup.state)
-    return Said(*BACKUP_STATES[state], str(state.label), backup.problem)
+    return Said(*BACKUP_STATES.get(state, ("amber", "state-busy")), str(state.label), backup.problem)
 
 
 def attention(row: Overview) -> list[str]:
@@ -99,3 +108,37 @@ class BackupRow:
     @property
     def state(self) -> Said:
         return state_of_backup(self.backup)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How a database is reached, without its password."""
+
+    masked: str
+    tunnel: str = ""  # a command for one's own machine
+    through_tunnel: str = ""
+    problem: str = ""
+
+
+def connection_of(database: Database) -> Connection:
+    try:
+        if database.is_managed:
+            host, port = address_of(database)
+            user, name = database.login_role(), database.database_name
+        else:
+            parts = urlsplit(database.url.reveal())
+            host, port = parts.hostname or "", str(parts.port or USUAL_PORT)
+            user, name = parts.username or "", parts.path.lstrip("/")
+    except (Problem, ValueError) as error:
+        return Connection(MASK, problem=str(error))
+    at = f"[{host}]" if ":" in host else host
+    masked = f"postgresql://{user}:{MASK}@{at}:{port}/{name}"
+    if not database.is_managed:
+        return Connection(masked)
+    near = f"postgresql://{user}@127.0.0.1:{NEAR_PORT}/{name}"
+    return Connection(masked, f"ssh -L {NEAR_PORT}:{at}:{port} you@{server_name()}", f"psql {near}")
+
+
+def server_name() -> str:
+    """As people reach this machine by SSH: its public address, or where the pages are."""
+    return str(settings.BAKERY.public_ip or urlsplit(settings.BAKERY.base_url).hostname or "server")

@@ -5,11 +5,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from bakery.service_forms import PLAIN, SecretTextarea, ServiceForm
 from domains.models import Certificate, Challenge, DnsProvider, Domain
 from infrastructure.certbot.dns_plugins import PLUGINS, DnsPlugin
-from infrastructure.errors import Problem
 
-PLAIN = {"class": "mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 LARGEST_FILE = 256 * 1024  # bytes; a chain with its key has some 10 kB
 
 # Seconds of Strict-Transport-Security, with what they mean. It cannot be taken back before it has run out.
@@ -21,27 +20,6 @@ HSTS = (
     (31_536_000, "1 year"),
     (63_072_000, "2 years"),
 )
-
-
-class SecretTextarea(forms.Textarea):
-    """Like a password's input: a form that comes back with errors does not bring it along."""
-
-    def format_value(self, value: Any) -> None:
-        return None
-
-
-class ServiceForm(forms.Form):
-    """A form whose values a service checks and saves."""
-
-    def take(self, problem: ValidationError | Problem, place: str | None = None) -> None:
-        """Put what a service refused beside its field, or on top where it is about no field of this form."""
-        if isinstance(problem, Problem):
-            self.add_error(place, f"{problem.message} {problem.hint}".strip())
-        elif hasattr(problem, "error_dict"):
-            for name, errors in problem.error_dict.items():
-                self.add_error(name if name in self.fields else place, errors)
-        else:
-            self.add_error(place, problem)
 
 
 class AddNameForm(ServiceForm):

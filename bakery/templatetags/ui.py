@@ -227,7 +227,8 @@ def field(bound: Any, optional: bool = False, full: bool = False, changed: bool 
     widget = bound.field.widget
     return {
         "field": bound,
-        "is_check": getattr(widget, "input_type", "") == "checkbox",
+        "is_check": getattr(widget, "input_type", "") == "checkbox" and not getattr(widget, "use_fieldset", False),
+        "is_group": getattr(widget, "use_fieldset", False),
         "optional": optional,
         "full": full,
         "changed": changed,

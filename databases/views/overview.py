@@ -8,15 +8,19 @@ from django.db.models import Max
 from django.db.models.functions import TruncDay
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from bakery.models import Task
 from bakery.pages import Context, render_page
-from bakery.permissions import requires
+from bakery.permissions import access_database, person_of, requires
 from bakery.roles import Action
 from databases.chart import Point, size_chart
+from databases.forms import AttachForm
 from databases.models import Database, DatabaseSnapshot
-from databases.views.page import ALARMS, HEAD, WORK, page_of
+from databases.presentation import connection_of
+from databases.services.provisioning import check_external
+from databases.services.uses import uses_of
+from databases.views.page import ALARMS, HEAD, WORK, do, page_of
 
 # What of the past is shown: its name, and whether every hour of it is a point.
 SPANS = {"1": ("24 hours", True), "7": ("7 days", True), "30": ("30 days", True), "365": ("1 year", False)}
@@ -34,7 +38,9 @@ def render_overview(request: HttpRequest, pk: int, status: int = 200, **more: ob
     database = found.database
     context |= {
         "overview": found,
-        "attachments": list(database.attachments.all()),
+        "attachments": uses_of(database),
+        "attach_form": AttachForm(database=database) if context["may_change"] else None,
+        "connection": connection_of(database),
         "recent": Task.objects.visible_to(request.user).filter(database=database).for_feed()[:6],
         "nothing_yet": "Nothing has been asked of this database yet.",
         **figures(database, request.GET.get("span", "")),
@@ -49,6 +55,15 @@ def render_overview(request: HttpRequest, pk: int, status: int = 200, **more: ob
         "recent": "includes/_recent.html",
     }
     return render_page(request, "databases/overview.html", context, parts, status)
+
+
+@requires(Action.MANAGE_DATABASES)
+@require_POST
+def check(request: HttpRequest, pk: int) -> HttpResponse:
+    """Look again whether one that is elsewhere answers."""
+    database = access_database(request, pk)
+    said = f"Bakery looks whether {database.name} answers."
+    return do(request, lambda: check_external(database, by=person_of(request)), said, "databases:detail", pk)
 
 
 def figures(database: Database, wanted: str) -> Context:

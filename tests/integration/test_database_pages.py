@@ -20,6 +20,7 @@ from databases.models import (
     DatabaseKind,
     DatabaseSnapshot,
     DatabaseState,
+    Disclosure,
     Storage,
 )
 from deployments.models import Deployment
@@ -176,3 +177,88 @@ def test_the_api_reads_what_the_pages_show(database: Database) -> None:
 def test_whoever_is_nobody_reads_nothing_and_a_dropped_database_is_said_to_be_gone(database: Database) -> None:
     assert Client().get("/databases").status_code == 302
     assert browser(bob()).get("/databases/999999").status_code == 404
+
+
+def test_a_database_is_made_for_a_deployment_and_stands_in_its_environment(shop: Deployment) -> None:
+    client = browser(bob())
+    form = {
+        "name": "orders",
+        "deployment": shop.pk,
+        "variable": "ORDERS_URL",
+        "extensions": ["pg_trgm"],
+        "encoding": "UTF8",
+        "connection_limit": 7,
+        "statement_timeout": 0,
+        "idle_timeout": 60,
+        "quota_mb": 0,
+    }
+    refused = client.post("/databases/new", {**form, "name": "Not A Name", "connection_limit": 0})
+    assert refused.status_code == 422
+    assert "small letters" in refused.content.decode()
+    assert client.post("/databases/new", form).status_code == 302
+    made = Database.objects.get(name="orders")
+    assert (made.connection_limit, made.extensions, made.state) == (7, ["pg_trgm"], DatabaseState.CREATING)
+    assert made.tasks.get().kind == TaskKind.CREATE_DATABASE
+    assert made.attachments.get().variable == "ORDERS_URL"
+    assert "ORDERS_URL" in read(charlie(), f"/databases/{made.pk}")
+
+
+def test_one_elsewhere_is_registered_by_its_address_which_no_page_shows_again() -> None:
+    client = browser(bob())
+    refused = client.post("/databases/register", {"name": "far", "url": "mysql://a:b@c/d"})
+    assert refused.status_code == 422
+    assert "postgresql://" in refused.content.decode()
+    url = f"postgresql://app:{SECRET}@db.example.com:6432/far"
+    assert client.post("/databases/register", {"name": "far", "url": url}).status_code == 302
+    found = Database.objects.get(name="far")
+    page = read(bob(), f"/databases/{found.pk}")
+    assert SECRET not in page
+    assert "postgresql://app:••••••••@db.example.com:6432/far" in page
+
+
+def test_it_is_attached_and_detached_from_both_sides(shop: Deployment, database: Database) -> None:
+    client, blog = browser(bob()), create_deployment(by=None, name="blog", repository="https://example.com/b.git")
+    taken = {"deployment": shop.pk, "variable": "DATABASE_URL"}
+    other = Database.objects.create(name="other", state=DatabaseState.READY)
+    refused = client.post(f"/databases/{other.pk}/attach", taken)
+    assert refused.status_code == 422
+    assert "as DATABASE_URL" in refused.content.decode()
+    assert client.post(f"/databases/{other.pk}/attach", {**taken, "variable": "OTHER_URL"}).status_code == 302
+    given = {"database": database.pk, "variable": "DB", "pg_variables": "on"}
+    assert client.post(f"/deployments/{blog.pk}/databases/attach", given).status_code == 302
+    attachment = blog.attachments.get()
+    assert (attachment.variable, attachment.pg_variables) == ("DB", True)
+    answer = client.post(f"/databases/{database.pk}/attachments/{attachment.pk}/detach", {"back": "deployment"})
+    assert answer["Location"] == f"/deployments/{blog.pk}/databases"
+    assert not blog.attachments.exists()
+
+
+def test_whoever_reveals_the_connection_string_is_written_down_and_a_viewer_cannot(database: Database) -> None:
+    path = f"/databases/{database.pk}/reveal"
+    assert browser(charlie()).post(path).status_code == 403
+    assert browser(bob()).get(path).status_code == 405
+    assert not Disclosure.objects.exists()
+    answer = browser(bob()).post(path)
+    assert SECRET in answer.content.decode()
+    assert "no-store" in answer["Cache-Control"]
+    assert Disclosure.objects.get().shown_to == bob()
+    assert SECRET not in browser(bob()).post(f"{path}?hide=1").content.decode()
+    assert Disclosure.objects.count() == 1
+
+
+def test_limits_are_changed_and_a_viewer_sees_them_only(database: Database) -> None:
+    path = f"/databases/{database.pk}/settings"
+    assert "Save limits" not in read(charlie(), path)
+    form = {
+        "connection_limit": 5,
+        "statement_timeout": 30,
+        "idle_timeout": 300,
+        "quota_mb": 100,
+        "extensions": ["vector"],
+    }
+    assert browser(charlie()).post(path, form).status_code == 403
+    assert browser(bob()).post(path, {**form, "connection_limit": 0}).status_code == 422
+    assert browser(bob()).post(path, form).status_code == 302
+    database.refresh_from_db()
+    assert (database.connection_limit, database.quota_mb, database.extensions) == (5, 100, ["vector"])
+    assert database.tasks.get().kind == TaskKind.CHANGE_DATABASE

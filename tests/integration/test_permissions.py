@@ -102,7 +102,15 @@ URLS = {
     "domains:provider-remove": (ADMIN, ADMIN),
     "database-alarms": (VIEWER, VIEWER),
     "databases:list": (VIEWER, VIEWER),
+    "databases:new": (DEPLOYER, DEPLOYER),
+    "databases:register": (DEPLOYER, DEPLOYER),
     "databases:detail": (VIEWER, VIEWER),
+    "databases:reveal": (DEPLOYER, DEPLOYER),
+    "databases:check": (DEPLOYER, DEPLOYER),
+    "databases:attach": (DEPLOYER, DEPLOYER),
+    "databases:detach": (DEPLOYER, DEPLOYER),
+    "databases:settings": (VIEWER, DEPLOYER),
+    "databases:of-attach": (DEPLOYER, DEPLOYER),
     "databases:backups": (VIEWER, VIEWER),
     "databases:of": (VIEWER, VIEWER),
     "logs:viewer": (VIEWER, VIEWER),
@@ -222,7 +230,7 @@ class Things:
     def _pk(self, name: str) -> int:
         if name in ("task", "deployments:cancel", "api-task", "api-cancel"):
             return self.task.pk
-        if name.startswith("databases:") and name != "databases:of":
+        if name.startswith("databases:") and name not in ("databases:of", "databases:of-attach"):
             return self.database.pk
         return self.provider.pk if "provider" in name else self.deployment.pk
 
@@ -236,6 +244,7 @@ class Things:
             "domain_pk": (self.panel_domain if "panel" in name else self.deployment.domains.get()).pk,
             "name": self.database.name if "database" in name else "Dockerfile",
             "rest": "nowhere",
+            "attachment_pk": 1,
             "id": 1,
             "object_id": self.deployment.pk,
             "app_label": "deployments",
