@@ -12,9 +12,9 @@ from bakery.events import announce
 from databases.models import Backup, BackupPlan, BackupState, Database
 from databases.models.backup import BackupQuerySet
 from databases.services import backup_files
+from databases.services.locks import locks
 from databases.services.retention import FAILURES_KEPT, Keep, Kept, to_keep
 from databases.services.storage import bucket_of
-from databases.services.work import locks
 from infrastructure.errors import Problem
 from infrastructure.lock import held_alone
 

@@ -15,7 +15,7 @@ from bakery.events import announce
 from databases.models import Backup, BackupState
 from databases.services import backup_files, deletion
 from databases.services.backups import OPENED
-from databases.services.work import HEAVY_LOCK, locks
+from databases.services.locks import HEAVY_LOCK, locks
 from infrastructure.lock import held_alone
 
 logger = logging.getLogger(__name__)

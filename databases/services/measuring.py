@@ -21,8 +21,8 @@ from bakery.models import Alarm, Task, TaskKind, TaskState
 from databases.models import Database, DatabaseSnapshot, DatabaseState
 from databases.services.connection import url_of
 from databases.services.external import conninfo_of
+from databases.services.locks import locks
 from databases.services.server import admin
-from databases.services.work import locks
 from infrastructure.errors import Problem
 from infrastructure.lock import held_alone
 from infrastructure.postgres import measuring

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from pathlib import Path
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
@@ -21,6 +19,7 @@ from bakery.models import ABOUT_DATABASES, Task, TaskKind, TaskQuerySet, TaskSta
 from bakery.recorder import close_open_steps
 from databases.models import Database
 from databases.services.job import DatabaseJob, NotYet
+from databases.services.locks import HEAVY_LOCK, locks
 from databases.services.stories import STORIES, given_up
 from deployments.services.task_job import MOST_ATTEMPTS, abandoned, bug, note_failure
 from infrastructure.errors import Cancelled, Problem
@@ -28,7 +27,6 @@ from infrastructure.lock import held_alone
 
 logger = logging.getLogger(__name__)
 HEAVY = (TaskKind.BACK_UP, TaskKind.RESTORE, TaskKind.TEST_RESTORE, TaskKind.CLONE_DATABASE)
-HEAVY_LOCK = "heavy.lock"
 
 
 def work_on(database_id: int) -> None:
@@ -109,9 +107,3 @@ def _fail(task: Task, job: DatabaseJob | None, problem: Problem) -> None:
         return
     Task.objects.filter(pk=task.pk, state=TaskState.RUNNING).update(state=TaskState.FAILED, ended_at=timezone.now())
     announce("task", task.pk)
-
-
-def locks() -> Path:
-    directory: Path = settings.BAKERY.data_dir / "locks"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    return directory
