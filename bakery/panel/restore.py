@@ -24,6 +24,7 @@ from bakery.panel import certificates
 from bakery.panel.backup import private_tools, workshop
 from bakery.panel.contents import About, Unpacked, unpack
 from bakery.panel.host_settings import KEY, SettingsFile, settings_file, to_be_brought
+from databases.services import moving as databases
 from deployments.models import Deployment
 from deployments.services import moving
 from domains.models import Domain
@@ -68,7 +69,7 @@ def restore(
             tasks, previous = _swap(backup, file_of_settings, brought, by_email, say)
             notes = _bring_the_host_along(present, backup.certificates, say)
             dumps.drop_previous(settings.BAKERY.database_url, previous)
-    notes += _what_to_know(backup.about, tasks)
+    notes += [*databases.what_to_know(), *_what_to_know(backup.about, tasks)]
     return Restored(backup.about, sorted(brought), tasks, managed, processes.how_to_start, notes)
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from bakery.models import UNFINISHED, Task, TaskState, TaskStep
+from databases.services import moving as databases
 from deployments.models import ACTIVE_STATES, Deployment, LogStream, Release, ReleaseState, Slot, SlotName
 from deployments.services import host
 from deployments.services.pruning import remove_process_log
@@ -94,6 +95,7 @@ def take_over() -> list[Release]:
         _reserve_anew()
         _rename_hosts()
         _look_anew()
+        databases.take_over()
     return live
 
 

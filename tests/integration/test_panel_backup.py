@@ -22,7 +22,7 @@ from infrastructure.quickstart import layout
 from tests.certificates import Authority
 from tests.instance import EMAIL, PASSWORD, Instance, clean_environment
 from tests.integration.another_instance import another_instance
-from tests.integration.apps import AppRepository, healthy
+from tests.integration.apps import MIGRATES, AppRepository, counts_visits, healthy
 from tests.integration.driving import Driven, rows
 from tests.integration.waiting import until
 
@@ -73,7 +73,7 @@ def old(leaving: Instance, tmp_path_factory: pytest.TempPathFactory, passphrase_
     shop, blog, idle = made
     shop.create("--env", f"API_KEY={API_KEY}", "--persistent", "data")
     blog.create("--env", "GREETING=good day")
-    idle.create()
+    idle.create("--database")
     for app in made:
         assert app.deploy()["state"] == "succeeded", app.build_log()
     idle.ask("stop")
@@ -116,6 +116,7 @@ def test_a_backup_shows_nothing_to_whoever_lacks_the_passphrase(old: Old) -> Non
         assert hidden.encode() not in content
     assert set(old.told["deployments"]) >= {"shop", "blog", "idle"}
     assert "shop: data" in old.told["persistent"]
+    assert old.told["databases_left_out"] == ["idle"]
     assert "ENCRYPTION_KEY" in old.told["settings"]
     assert list((old.instance.data_dir / "backups").iterdir()) == []
 
@@ -195,6 +196,7 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     }
     assert any("idle" in note for note in told["notes"])
     assert any("shop: data" in note for note in told["notes"])
+    assert any("Databases are in no backup of the panel: idle." in note for note in told["notes"])
 
     assert fresh.app("shop").json() == {"version": "shop"}
     assert fresh.app("shop", "/env").json()["API_KEY"] == API_KEY
@@ -222,7 +224,30 @@ def test_everything_serves_on_another_host(old: Old, fresh: Instance, passphrase
     assert shop.deploy()["state"] == "succeeded", shop.build_log()
     assert shop.version() == "shop two"
     assert fresh.manage("start", "idle", check=False).returncode == 1
-    assert Driven(fresh, "idle", old.idle.repository).deploy()["state"] == "succeeded"
+    idle = Driven(fresh, "idle", old.idle.repository)
+    failed = idle.deploy()
+    assert (failed["state"], failed["error_id"]) == ("failed", "database.failed")
+    assert "v2 of idle wants the database idle in DATABASE_URL" in failed["error_message"]
+    assert "manage.py database create idle" in failed["error_message"]
+
+
+def test_where_the_database_is_still_there_its_application_goes_on(
+    old: Old, passphrase_file: Path, tmp_path: Path
+) -> None:
+    """The panel alone was lost, and is restored in its place."""
+    instance, file = old.instance, tmp_path / "same"
+    counting = Driven(instance, "counting", AppRepository(tmp_path / "counting", counts_visits()))
+    counting.create("--database", "--pre-deploy-command", MIGRATES)
+    assert counting.deploy()["state"] == "succeeded", counting.build_log()
+    assert counting.get("/visit").json()["visits"] == 1
+    instance.manage("backup_panel", str(file), "--passphrase-file", str(passphrase_file))
+    name = rows(instance, "SELECT id FROM databases_database WHERE name = 'counting'")[0]["id"]
+    with psycopg.connect(instance.env["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE bakery_db_{name}_a PASSWORD 'changed since the backup'")  # type: ignore[arg-type]
+    done = restore(instance, file, passphrase_file, "--replace", "--json")
+    assert done.returncode == 0, done.stderr
+    assert not any("Databases are in no backup" in note for note in json.loads(done.stdout)["notes"])
+    assert counting.get("/visit").json()["visits"] == 2
 
 
 def test_a_panel_in_use_is_replaced_only_when_that_is_said(

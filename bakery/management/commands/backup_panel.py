@@ -11,12 +11,13 @@ from bakery.panel.backup import back_up
 from bakery.panel.contents import About
 from bakery.panel.host_settings import moving_settings
 from bakery.roles import Action
+from databases.models import Database
 
 
 class Command(BakeryCommand):
     help = (
         "Write everything that Bakery knows to FILE, encrypted with a passphrase: restore_panel brings it back on "
-        "another host. Persistent directories of applications and their own databases' servers are not in it."
+        "another host. Persistent directories of applications and what is in their databases are not in it."
     )
     action = Action.ADMINISTER
     prints_data = True
@@ -36,7 +37,7 @@ class Command(BakeryCommand):
         size = file.stat().st_size
         if self.as_json:
             left_out = {"settings": list(moving_settings()), "file": str(file), "bytes": size}
-            self.data({**left_out, **asdict(about)})
+            self.data({**left_out, **asdict(about), "databases_left_out": _databases()})
             return
         self._tell(about, file, size)
 
@@ -48,5 +49,11 @@ class Command(BakeryCommand):
             f"{about.people} people, the activity; the settings {', '.join(moving_settings())}."
         )
         self.say("Not in it: what was built (it is built again), this host's own addresses, ports and passwords,")
-        self.say(f"  and persistent directories: {'; '.join(about.persistent) or 'there are none'}.")
+        self.say(f"  persistent directories: {'; '.join(about.persistent) or 'there are none'};")
+        databases = ", ".join(_databases()) or "there are none"
+        self.say(f"  and what is in databases, which have backups of their own: {databases}.")
         self.say("Without the passphrase nobody can read it. Keep both, apart from each other.")
+
+
+def _databases() -> list[str]:
+    return list(Database.objects.managed().order_by("name").values_list("name", flat=True))
