@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import time
 
-from bakery.models import Task, TaskKind, TaskState
-from databases.models import BackupReason, Database, DatabaseState
-from databases.services.requests import ask
+from bakery.models import Task, TaskKind
+from databases.models import Database, DatabaseState
+from databases.services.before_deploys import backup_before_deploy
 from deployments.services.job import Job
 from deployments.services.slots import injected
-from infrastructure.errors import Problem
 
 LOOK_SECONDS = 0.5
 
@@ -29,7 +28,8 @@ def wait_until_made(job: Job) -> None:
     with job.phase("databases"):
         job.say(f"Waiting for the database {', '.join(_being_made(job))}")
         while _being_made(job):
-            _pause(job)
+            _look(job)
+            time.sleep(LOOK_SECONDS)
 
 
 def back_up_before(job: Job) -> None:
@@ -37,42 +37,12 @@ def back_up_before(job: Job) -> None:
     if job.task.kind != TaskKind.DEPLOY or not job.snapshot["pre_deploy_command"]:
         return
     planned = Database.objects.filter(pk__in=_ids(job), plan__before_deploys=True, state=DatabaseState.READY)
-    databases = list(planned.order_by("pk"))
+    databases = list(planned.select_related("plan").order_by("pk"))
     if not databases:
         return
     with job.phase("back up"):
-        for database in databases:
-            job.say(f"Backing up the database {database.name} before the pre-deploy command")
-            task = _asked(job, database)
-            _wait_for(job, task)
-            task.refresh_from_db()
-            if task.state != TaskState.SUCCEEDED:
-                raise Problem(
-                    "database.backup-failed",
-                    f"The database {database.name} could not be backed up before the pre-deploy command: "
-                    f"{task.error_message or task.get_state_display().lower()}",
-                    f"Nothing was changed. {task.error_hint}".strip()
-                    + " Then deploy again, or turn off backups before deploys on the database's page.",
-                )
-            job.say(f"{database.name} is backed up")
-
-
-def _asked(job: Job, database: Database) -> Task:
-    """One that is under way already may have looked at the data before other changes: ours comes after it."""
-    while True:
-        try:
-            return ask(database, TaskKind.BACK_UP, by=None, reason=BackupReason.DEPLOY)
-        except Problem as problem:
-            if problem.id != "database.busy":
-                raise
-        for other in Task.objects.unfinished().filter(database=database, kind=TaskKind.BACK_UP):
-            job.say("Waiting for a backup that is under way")
-            _wait_for(job, other)
-
-
-def _wait_for(job: Job, task: Task) -> None:
-    while Task.objects.unfinished().filter(pk=task.pk).exists():
-        _pause(job)
+        since = job.task.started_at or job.task.created_at
+        backup_before_deploy(databases, since=since, say=job.say, look=lambda: _look(job))
 
 
 def _being_made(job: Job) -> list[str]:
@@ -86,7 +56,6 @@ def _ids(job: Job) -> list[int]:
     return [one.database for one in job.snapshot.databases]
 
 
-def _pause(job: Job) -> None:
+def _look(job: Job) -> None:
     job.refuse_cancelled()
     job.lease.check()
-    time.sleep(LOOK_SECONDS)

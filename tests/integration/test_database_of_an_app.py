@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.instance import Instance
 from tests.integration.apps import MIGRATES, counts_visits
 from tests.integration.conftest import MakeApp
 from tests.integration.driving import Driven, rows
@@ -16,6 +17,10 @@ pytestmark = pytest.mark.slow
 
 def made_with_database(make_app: MakeApp, *arguments: str) -> Driven:
     return make_app(counts_visits(), "--database", "--pre-deploy-command", MIGRATES, *arguments)
+
+
+def in_shell(instance: Instance, code: str) -> None:
+    instance.manage("shell", "--command", code)
 
 
 def visit(app: Driven) -> tuple[str, int]:
@@ -69,3 +74,35 @@ def test_no_log_shows_the_password(make_app: MakeApp) -> None:
     steps = str(app.steps(task["id"]))
     for text in (log, said, steps):
         assert password not in text
+
+
+def test_a_backup_comes_before_the_pre_deploy_command_and_a_failed_one_ends_the_deploy(
+    instance: Instance, make_app: MakeApp
+) -> None:
+    app = made_with_database(make_app)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("1", 1)
+    in_shell(
+        instance,
+        "from databases.models import Database; from databases.services.plans import set_plan\n"
+        f"set_plan(Database.objects.get(name={app.name!r}), by=None, before_deploys=True)",
+    )
+    app.repository.commit(counts_visits("2"))
+    task = app.deploy()
+    assert task["state"] == "succeeded", app.build_log()
+    phases = app.phases(task["id"])
+    assert phases.index("back up") < phases.index("pre-deploy")
+    (backup,) = rows(instance, "SELECT * FROM databases_backup WHERE subject = %s", app.name)
+    assert (backup["state"], backup["reason"]) == ("good", "deploy")
+
+    (root := instance.data_dir / "backups").rename(aside := root.with_name("backups.aside"))
+    root.write_text("no directory")
+    try:
+        app.repository.commit(counts_visits("3"))
+        failed = app.deploy()
+    finally:
+        root.unlink()
+        aside.rename(root)
+    assert (failed["state"], failed["error_id"]) == ("failed", "backup.before-deploy")
+    assert "pre-deploy" not in app.phases(failed["id"])
+    assert visit(app) == ("2", 2)
