@@ -69,7 +69,7 @@ def run(task: Task) -> bool:
     except Cancelled:
         if job:
             job.say("Cancelled")
-            given_up(job, None)
+            _put_right(job, None)
             job.finish(TaskState.CANCELLED)
     except Problem as problem:
         _fail(task, job, problem)
@@ -101,9 +101,20 @@ def _begin(task: Task) -> Task:
 def _fail(task: Task, job: DatabaseJob | None, problem: Problem) -> None:
     note_failure(task, problem)
     if job:
-        given_up(job, problem)
+        _put_right(job, problem)
         job.say_problem(problem)
         job.finish(TaskState.FAILED)
         return
     Task.objects.filter(pk=task.pk, state=TaskState.RUNNING).update(state=TaskState.FAILED, ended_at=timezone.now())
     announce("task", task.pk)
+
+
+def _put_right(job: DatabaseJob, problem: Problem | None) -> None:
+    """What cannot be put right must not keep the task from ending: it would be begun again for ever."""
+    try:
+        given_up(job, problem)
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception as error:
+        logger.exception("Task %s: what it leaves could not be put right", job.task.pk)
+        job.say(f"And in putting it right: {job.masker.mask(str(error))}")

@@ -95,14 +95,15 @@ def test_a_backup_comes_before_the_pre_deploy_command_and_a_failed_one_ends_the_
     (backup,) = rows(instance, "SELECT * FROM databases_backup WHERE subject = %s", app.name)
     assert (backup["state"], backup["reason"]) == ("good", "deploy")
 
-    (root := instance.data_dir / "backups").rename(aside := root.with_name("backups.aside"))
-    root.write_text("no directory")
+    directory = instance.data_dir / "backups" / str(backup["database_id"])
+    directory.rename(aside := directory.with_name("aside"))
+    directory.write_text("no directory")
     try:
         app.repository.commit(counts_visits("3"))
         failed = app.deploy()
     finally:
-        root.unlink()
-        aside.rename(root)
+        directory.unlink()
+        aside.rename(directory)
     assert (failed["state"], failed["error_id"]) == ("failed", "backup.before-deploy")
     assert "pre-deploy" not in app.phases(failed["id"])
     assert visit(app) == ("2", 2)
