@@ -1,0 +1,62 @@
+"""A server that speaks S3 (moto's), in this process, with one bucket; it can be taken away and brought back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from werkzeug.serving import make_server
+
+from tests.plan import free_port
+
+ACCESS_KEY, SECRET_KEY, BUCKET = "the-tests-own-key", "the-tests-own-secret-key", "cakes"
+
+
+class S3Server:
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._server: Any = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app
+
+        app = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", self.port, app, threaded=True)
+        threading.Thread(target=self._server.serve_forever, name="s3", daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def objects(self, bucket: str = BUCKET) -> dict[str, bytes]:
+        from moto.s3.models import s3_backends
+
+        (account,) = (backend for backend in s3_backends.values())
+        kept = account["aws"].buckets[bucket].keys
+        return {name: key.value for name, key in kept.items()}
+
+    def unfinished_uploads(self, bucket: str = BUCKET) -> int:
+        from moto.s3.models import s3_backends
+
+        (account,) = (backend for backend in s3_backends.values())
+        return len(account["aws"].buckets[bucket].multiparts)
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    server = S3Server()
+    server.start()
+    try:
+        requests.post(f"{server.endpoint}/moto-api/reset", timeout=30)
+        answer = requests.put(f"{server.endpoint}/{BUCKET}", timeout=30)
+        assert answer.status_code == 200, answer.text
+        yield server
+    finally:
+        server.stop()
