@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1024 * 1024
 PART = 8 * MEBIBYTE  # of a large file; one is in memory at a time
 MOST_PARTS = 9_000  # S3 takes 10,000
-CONNECT_SECONDS, READ_SECONDS, TRIES = 10.0, 60.0, 4
+CONNECT_SECONDS, READ_SECONDS, RETRIES = 10.0, 60.0, 3
 NO_SUCH_THING = ("NoSuchKey", "NoSuchObject")
 # What it says (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html), what we say, and what to do.
 REFUSALS = {
@@ -49,6 +49,7 @@ class Bucket:
     access_key: str
     secret_key: Secret
     region: str = ""
+    is_tried_once: bool = False
 
     def put(self, key: str, file: Path, look: Callable[[], None] = lambda: None) -> None:
         """Store ``file``, in parts where it is large; it is there when it is whole. ``look`` is called between them and
@@ -105,7 +106,9 @@ class Bucket:
         where = urlsplit(self.endpoint)
         pool = PoolManager(
             timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            retries=Retry(total=TRIES, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504]),
+            retries=Retry(
+                total=0 if self.is_tried_once else RETRIES, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504]
+            ),
             ca_certs=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or certifi.where(),
             cert_reqs="CERT_REQUIRED",
             maxsize=2,

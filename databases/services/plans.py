@@ -39,6 +39,7 @@ def set_plan(database: Database, *, by: User | None, **settings: Any) -> BackupP
             setattr(plan, name, settings[name])
         plan.full_clean(exclude=["database", "passphrase"])
         plan.save()
+        plan.refresh_from_db()
         if before and before.pk != plan.schedule_id:
             _forget(before)
     announce("database", database.pk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
@@ -65,7 +66,7 @@ def check_storage(storage: Storage) -> str:
     """Write, read and delete a small object; what is wrong, in words, or nothing."""
     problem = ""
     try:
-        bucket_of(storage).try_out(key_in(storage, f"bakery-check-{secrets.token_hex(8)}"))
+        replace(bucket_of(storage), is_tried_once=True).try_out(key_in(storage, f"bakery-check-{secrets.token_hex(8)}"))
     except Problem as found:
         problem = f"{found.message} {found.hint}".strip()
     Storage.objects.filter(pk=storage.pk).update(checked_at=timezone.now(), problem=problem)

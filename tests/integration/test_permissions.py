@@ -174,6 +174,7 @@ COMMANDS = {
     "collect_logs": (ADMIN, []),
     "create_admin": (ADMIN, ["new@example.com"]),
     "create_deployment": (DEPLOYER, ["blog", "--repo", "https://example.com/blog.git"]),
+    "database": (DEPLOYER, ["backups"]),
     "delete_deployment": (DEPLOYER, ["shop"]),
     "deploy": (DEPLOYER, ["shop"]),
     "doctor": (ADMIN, []),

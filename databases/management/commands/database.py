@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import argparse
+from argparse import ArgumentParser
+from typing import Any
+
+from databases.management.verbs import backups, storages
+from databases.management.verbs.verb import DatabaseCommand, Verb
+from infrastructure.errors import Problem
+
+GROUPS = (backups.VERBS, storages.VERBS)
+VERBS: dict[str, Verb] = {verb.name: verb for group in GROUPS for verb in group}
+
+
+class Command(DatabaseCommand):
+    help = (
+        "Databases: made, changed, backed up, restored, dropped. “manage.py database VERB --help” tells about one verb."
+    )
+
+    def arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        for verb in VERBS.values():
+            own = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
+            verb.arguments(own)
+            # Behind the verb as well; there they say nothing where they are left out.
+            own.add_argument(
+                "--as", dest="as_email", metavar="EMAIL", default=argparse.SUPPRESS, help="Act as this person."
+            )
+            own.add_argument(
+                "--json", dest="as_json", action="store_true", default=argparse.SUPPRESS, help="Print JSON."
+            )
+
+    def perform(self, options: dict[str, Any]) -> None:
+        verb = VERBS[options["verb"]]
+        if self.by is not None and not self.by.may(verb.action):
+            raise Problem(
+                "permission.refused",
+                f"{self.by.email} is a {self.by.role} and may not {verb.action.label}.",
+                "Ask an admin, or give them another role with manage.py set_role.",
+            )
+        verb.perform(self, options)
