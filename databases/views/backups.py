@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from bakery.models import Task
-from bakery.pages import render_page
-from bakery.permissions import requires
+from bakery.pages import Context, render_page
+from bakery.permissions import access_backup, requires
 from bakery.roles import Action
-from databases.models import Backup, BackupPlan
+from databases.backup_forms import CloneForm, DumpForm, RestoreForm
+from databases.models import Backup, BackupPlan, Database
 from databases.presentation import BackupRow
+from databases.schedule import in_words
+from databases.services import scheduling
 from databases.views.page import ALARMS, HEAD, WORK, page_of
 
 PER_PAGE = 50
@@ -31,9 +35,47 @@ def render_backups(request: HttpRequest, pk: int, status: int = 200, **more: obj
         "overview": found,
         "page": page,
         "backups": [BackupRow(backup) for backup in page],
-        "plan": BackupPlan.objects.filter(database=found.database).select_related("schedule", "storage").first(),
-        "recent": Task.objects.visible_to(request.user).filter(database=found.database).for_feed()[:6],
+        **plan_of(found.database),
+        "dump_form": DumpForm(found.database.name, initial={"backup_first": True}),
+        "clone_form": CloneForm(initial={"name": f"{found.database.name}-copy"[:50]}),
         **more,
     }
     parts = {"head": HEAD, "alarms": ALARMS, "work": WORK, "backups": "databases/_backups.html"}
     return render_page(request, "databases/backups.html", context, parts, status)
+
+
+@requires(Action.VIEW)
+@require_safe
+def backup(request: HttpRequest, pk: int, backup_pk: int) -> HttpResponse:
+    return render_backup(request, pk, backup_pk)
+
+
+def render_backup(request: HttpRequest, pk: int, backup_pk: int, status: int = 200, **more: object) -> HttpResponse:
+    """One backup: what it is, where it is, what can be done with it."""
+    found, context = page_of(request, pk, "backups")
+    one = access_backup(request, found.database, backup_pk)
+    counts = [count for count in one.rows.values() if isinstance(count, int)]
+    context |= {
+        "live_url": reverse("databases:backup", args=[pk, backup_pk]),
+        "backup": one,
+        "state": BackupRow(one).state,
+        "table_count": len(counts),
+        "row_count": sum(counts),
+        "restore_form": RestoreForm(found.database.name, initial={"backup_first": True}),
+        **more,
+    }
+    parts = {"head": HEAD, "alarms": ALARMS, "work": WORK, "backup": "databases/_backup.html"}
+    return render_page(request, "databases/backup.html", context, parts, status)
+
+
+def plan_of(database: Database) -> Context:
+    plan = (
+        BackupPlan.objects.filter(database=database)
+        .select_related("schedule", "storage")
+        .defer("passphrase", "storage__secret_key")
+        .first()
+    )
+    if plan is None or plan.schedule is None:
+        return {"plan": plan}
+    due = scheduling.next_time(plan.schedule, max(timezone.now(), plan.asked_at or plan.since))
+    return {"plan": plan, "planned": in_words(plan.schedule), "next_at": due}

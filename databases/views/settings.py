@@ -1,4 +1,4 @@
-"""A database's limits and extensions, and its end."""
+"""A database's limits and extensions, when it is backed up, and its end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
 
 from bakery.pages import render_page
 from bakery.permissions import access_database, person_of, requires
 from bakery.roles import Action
+from databases.backup_forms import PlanForm
 from databases.forms import LimitsForm
+from databases.models import BackupPlan, Database
+from databases.services.plans import set_plan
 from databases.services.provisioning import change_database
 from databases.views.page import ALARMS, HEAD, WORK, page_of
 from infrastructure.errors import Problem
@@ -20,9 +24,11 @@ from infrastructure.errors import Problem
 @requires(Action.VIEW, to_change=Action.MANAGE_DATABASES)
 @require_http_methods(["GET", "POST"])
 def settings(request: HttpRequest, pk: int) -> HttpResponse:
+    if request.method != "POST":
+        return render_settings(request, pk)
     database = access_database(request, pk)
-    form = LimitsForm(database, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    form = LimitsForm(database, request.POST)
+    if form.is_valid():
         try:
             change_database(database, by=person_of(request), **form.changes())
         except (Problem, ValidationError) as problem:
@@ -30,14 +36,36 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, "Saved. PostgreSQL has it in a moment; limits hold for sessions that begin then.")
             return redirect("databases:settings", pk)
-    return render_settings(request, pk, 422 if form.errors else 200, limits_form=form)
+    return render_settings(request, pk, 422, limits_form=form)
+
+
+@requires(Action.MANAGE_DATABASES)
+@sensitive_post_parameters("passphrase")
+@require_POST
+def plan(request: HttpRequest, pk: int) -> HttpResponse:
+    database = access_database(request, pk)
+    form = PlanForm(_plan(database), request.POST)
+    if form.is_valid():
+        try:
+            set_plan(database, by=person_of(request), **form.changes())
+        except (Problem, ValidationError) as problem:
+            form.take(problem)
+        else:
+            messages.success(request, "The plan is saved.")
+            return redirect("databases:settings", pk)
+    return render_settings(request, pk, 422, plan_form=form)
 
 
 def render_settings(request: HttpRequest, pk: int, status: int = 200, **more: object) -> HttpResponse:
     found, context = page_of(request, pk, "settings")
-    context |= {"limits_form": LimitsForm(found.database), **more}
+    forms = {"limits_form": LimitsForm(found.database), "plan_form": PlanForm(_plan(found.database)), **more}
     if not context["may_change"]:
-        for name in ("limits_form",):
-            context[name].disable()
+        for form in forms.values():
+            if isinstance(form, LimitsForm | PlanForm):
+                form.disable()
     parts = {"head": HEAD, "alarms": ALARMS, "work": WORK}
-    return render_page(request, "databases/settings.html", context, parts, status)
+    return render_page(request, "databases/settings.html", {**context, **forms}, parts, status)
+
+
+def _plan(database: Database) -> BackupPlan | None:
+    return BackupPlan.objects.filter(database=database).select_related("schedule", "storage").first()

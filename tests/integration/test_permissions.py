@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from accounts.models import User
 from bakery.models import Task, TaskKind
 from bakery.routing import websocket_urlpatterns
-from databases.models import Database, DatabaseState
+from databases.models import Backup, BackupState, Database, DatabaseState
 from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
 from deployments.services.settings import create_deployment
 from deployments.services.snapshot import Snapshot
@@ -111,7 +111,23 @@ URLS = {
     "databases:detach": (DEPLOYER, DEPLOYER),
     "databases:settings": (VIEWER, DEPLOYER),
     "databases:of-attach": (DEPLOYER, DEPLOYER),
+    "databases:plan": (DEPLOYER, DEPLOYER),
     "databases:backups": (VIEWER, VIEWER),
+    "databases:back-up": (DEPLOYER, DEPLOYER),
+    "databases:upload": (DEPLOYER, DEPLOYER),
+    "databases:clone": (DEPLOYER, DEPLOYER),
+    "databases:restore-confirm": (DEPLOYER, DEPLOYER),
+    "databases:restore-undo": (DEPLOYER, DEPLOYER),
+    "databases:backup": (VIEWER, VIEWER),
+    "databases:backup-pin": (DEPLOYER, DEPLOYER),
+    "databases:backup-delete": (DEPLOYER, DEPLOYER),
+    "databases:backup-test": (DEPLOYER, DEPLOYER),
+    "databases:backup-restore": (DEPLOYER, DEPLOYER),
+    "databases:storages": (ADMIN, ADMIN),
+    "databases:storage-add": (ADMIN, ADMIN),
+    "databases:storage": (ADMIN, ADMIN),
+    "databases:storage-check": (ADMIN, ADMIN),
+    "databases:storage-remove": (ADMIN, ADMIN),
     "databases:of": (VIEWER, VIEWER),
     "logs:viewer": (VIEWER, VIEWER),
     "logs:lines": (VIEWER, VIEWER),
@@ -213,6 +229,7 @@ class Things:
     panel_domain: Domain
     provider: DnsProvider
     database: Database
+    backup: Backup
 
     @classmethod
     def make(cls) -> Things:
@@ -226,7 +243,8 @@ class Things:
         panel = Domain.objects.create(hostname="panel.bakery-shop.com", primary=True)
         provider = DnsProvider.objects.create(name="our zone", plugin="rfc2136", credentials=Secret("secret"))
         database = Database.objects.create(name="shop-db", deployment=shop, state=DatabaseState.READY)
-        return cls(shop, release, stream, task, panel, provider, database)
+        backup = Backup.objects.create(database=database, subject=database.name, state=BackupState.GOOD)
+        return cls(shop, release, stream, task, panel, provider, database, backup)
 
     def _pk(self, name: str) -> int:
         if name in ("task", "deployments:cancel", "api-task", "api-cancel"):
@@ -246,6 +264,7 @@ class Things:
             "name": self.database.name if "database" in name else "Dockerfile",
             "rest": "nowhere",
             "attachment_pk": 1,
+            "backup_pk": self.backup.pk,
             "id": 1,
             "object_id": self.deployment.pk,
             "app_label": "deployments",
