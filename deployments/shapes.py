@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bakery.models import Task, TaskStep
+from databases.services.due import due
 from deployments.models import Deployment, Release
 from deployments.services.settings import CHANGEABLE, not_live_yet
+from deployments.services.snapshot import Snapshot
 from deployments.services.status import status_of, url_of
 
 
@@ -38,7 +40,9 @@ def deployment_detail(deployment: Deployment) -> dict[str, Any]:
         "persistent": [directory.path for directory in deployment.persistent_directories.all()],
         "env": list(deployment.env_vars.values_list("name", flat=True)),
         "domains": [domain.hostname for domain in deployment.domains.all()],
+        "databases": {one.variable: one.name for one in Snapshot.of(deployment).databases},
         "not_live_yet": not_live_yet(deployment),
+        "due": due(deployment),
     }
 
 

@@ -106,9 +106,9 @@ def _missing_postgres(place: Layout) -> Line:
     )
 
 
-def docker_answers() -> bool:
-    """Whether an engine of this host listens at its socket. One elsewhere has its containers elsewhere."""
-    named = os.environ.get("DOCKER_HOST", "")
+def docker_answers(named: str) -> bool:
+    """Whether an engine of this host listens at its socket. One elsewhere has its containers elsewhere. ``named``: what
+    DOCKER_HOST says."""
     if named and not named.startswith("unix://"):
         return False
     for path in [named.removeprefix("unix://")] if named else DOCKER_SOCKETS:

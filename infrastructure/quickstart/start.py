@@ -66,7 +66,8 @@ def start(options: Options, place: layout.Layout, report: Report, runner: Runner
     redis_server.prepare(place, reached, account)
     nginx.prepare(place, tools.nginx, values, account)
     listen = (values["BAKERY_HOST"], options.port)
-    containers = values.get("BAKERY_DOCKER_SUBNET") or DOCKER_SUBNET if check.docker_answers() else ""
+    has_docker = check.docker_answers(values.get("DOCKER_HOST", ""))
+    containers = (values.get("BAKERY_DOCKER_SUBNET") or DOCKER_SUBNET) if has_docker else ""
     all_programs = supervisord.programs(place, tools, reached, account, PYTHON, listen, containers=containers)
     files = supervisord.file_limit()
     place.supervisord_conf.write_text(

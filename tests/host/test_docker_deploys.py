@@ -6,7 +6,7 @@ import pytest
 
 from tests.host.conftest import MakeApp
 from tests.host.test_docker import docker
-from tests.integration.apps import Files, healthy, never_listens
+from tests.integration.apps import MIGRATES, Files, counts_visits, healthy, never_listens
 from tests.integration.driving import Driven
 from tests.integration.visitors import Visitors
 from tests.integration.waiting import until
@@ -54,6 +54,17 @@ def test_a_dockerfile_is_deployed_replaced_under_load_rolled_back_and_deleted_wi
     app.instance.manage("delete_deployment", app.name, "--yes")
     assert docker("ps", "-aq", "--filter", f"label=bakery.deployment={number}") == ""
     assert docker("images", "-q", "--filter", f"label=bakery.deployment={number}") == ""
+
+
+def test_an_application_in_a_container_counts_visits_in_the_database_that_was_made_with_it(make_app: MakeApp) -> None:
+    app = make_app(counts_visits() | {"Dockerfile": DOCKERFILE}, "--database", "--pre-deploy-command", MIGRATES)
+    task = app.deploy()
+    assert task["state"] == "succeeded", app.build_log()
+    assert app.releases[0]["runtime"] == "docker"
+    assert app.get("/visit").json()["visits"] == 1
+    assert app.ask("restart")["state"] == "succeeded", app.build_log()
+    assert app.get("/visit").json()["visits"] == 2
+    assert ":[secret]@" in app.build_log()  # what the command before the switch has shown
 
 
 def test_a_dockerfile_that_fails_leaves_the_old_release_serving(make_app: MakeApp) -> None:

@@ -19,10 +19,6 @@ def made_with_database(make_app: MakeApp, *arguments: str) -> Driven:
     return make_app(counts_visits(), "--database", "--pre-deploy-command", MIGRATES, *arguments)
 
 
-def in_shell(instance: Instance, code: str) -> None:
-    instance.manage("shell", "--command", code)
-
-
 def visit(app: Driven) -> tuple[str, int]:
     answer = app.get("/visit")
     assert answer.status_code == 200, answer.text[:300]
@@ -82,11 +78,7 @@ def test_a_backup_comes_before_the_pre_deploy_command_and_a_failed_one_ends_the_
     app = made_with_database(make_app)
     assert app.deploy()["state"] == "succeeded", app.build_log()
     assert visit(app) == ("1", 1)
-    in_shell(
-        instance,
-        "from databases.models import Database; from databases.services.plans import set_plan\n"
-        f"set_plan(Database.objects.get(name={app.name!r}), by=None, before_deploys=True)",
-    )
+    instance.manage("database", "schedule", app.name, "--before-deploys")
     app.repository.commit(counts_visits("2"))
     task = app.deploy()
     assert task["state"] == "succeeded", app.build_log()

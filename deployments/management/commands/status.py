@@ -9,6 +9,7 @@ from django.utils import timezone
 from bakery.management.base import BakeryCommand
 from bakery.management.tables import ago, table
 from bakery.roles import Action
+from databases.services.due import what_is_due
 from deployments.management.base import find_deployment
 from deployments.models import Deployment
 from deployments.services.settings import not_live_yet
@@ -62,6 +63,9 @@ class Command(BakeryCommand):
         self.stdout.write(f"  {deployment.repository} {deployment.branch}")
         if changed := not_live_yet(deployment):
             self.stdout.write(f"  Not live yet: {', '.join(changed)}. Deploy to make it so.")
+        for found in what_is_due(deployment):
+            if found.verb == "restart":
+                self.stdout.write(f"  {found.said}")
         if releases:
             rows = [
                 (r, r.get_state_display(), r.commit_sha[:8], _ago(r.created_at), r.error_message[:80]) for r in releases
