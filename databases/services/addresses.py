@@ -1,4 +1,4 @@
-"""Where a database is, as a process is told: on this host, or inside a container."""
+"""Where a database is, as an application is told: its URL, libpq's variables."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 
 from databases.models import Database
-from databases.services import connection
+from databases.services.connection import USUAL_PORT, address_of, url_of
 from infrastructure.errors import Problem
 from infrastructure.postgres.server import Place
 from infrastructure.secret import Secret
 
-USUAL_PORT = 5432
 
-
-def url_of(database: Database, *, in_container: bool = False) -> Secret:
+def injected_url(database: Database, *, in_container: bool = False) -> Secret:
     """The connection string. Inside a container the host's own address is the bridge's gateway, where a relay
     listens."""
     if not in_container:
-        return connection.url_of(database)
+        return url_of(database)
     if not database.is_managed:
         return Secret(_from_container(database))
-    host, _ = connection.address_of(database)
-    return connection.url_of(database, host=gateway() if is_loopback(host) else "")
+    return url_of(database, host=gateway() if is_loopback(address_of(database)[0]) else "")
 
 
 def libpq_variables(url: Secret) -> dict[str, Secret]:
@@ -54,7 +51,7 @@ def _from_container(database: Database) -> str:
     parts = urlsplit(url)
     if not is_loopback(parts.hostname or ""):
         return url
-    host, port = connection.address_of(database)
+    host, port = address_of(database)
     if not is_loopback(host) or str(parts.port or USUAL_PORT) != port:
         raise Problem(
             "database.not-from-containers",

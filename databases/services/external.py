@@ -62,7 +62,7 @@ def conninfo_of(url: Secret) -> str:
 def look(job: DatabaseJob) -> None:
     """Whether it answers; what was found is in the row."""
     database = job.database
-    with job.phase("Connecting"):
+    with job.phase("connect"):
         try:
             with psycopg.connect(conninfo_of(database.url), autocommit=True) as connection:
                 row = connection.execute("SELECT current_user, current_database()").fetchone()
@@ -72,7 +72,7 @@ def look(job: DatabaseJob) -> None:
             raise HostProblem(
                 "database.external-silent",
                 f"The database does not answer: {said}",
-                "Check the address, and that its server lets this host in. Deployments get the address all the same.",
+                "Check the address, and that its server lets this host in; then have it looked at again.",
             ) from error
     role, name = row or ("", "")
     job.say(f"PostgreSQL {version // 10_000} answers: {role} in {name}")

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from django.utils.crypto import salted_hmac
 
 from databases.models import Database, DatabaseState
-from databases.services.addresses import libpq_variables, url_of
+from databases.services.addresses import injected_url, libpq_variables
 from deployments.services.snapshot import Attached
 from infrastructure.errors import Problem
 from infrastructure.secret import Secret
@@ -34,7 +34,7 @@ def inject(attached: Iterable[Attached], *, in_container: bool, wanted_by: str =
     rows = _rows(wanted)
     variables: dict[str, Secret] = {}
     for one in wanted:
-        url = url_of(_usable(rows.get(one.database), one, wanted_by or "This release"), in_container=in_container)
+        url = injected_url(_usable(rows.get(one.database), one, wanted_by or "This release"), in_container=in_container)
         if one.pg_variables:
             variables.update(libpq_variables(url))
         variables[one.variable] = url

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from bakery.events import announce
 from databases.models import Database, DatabaseState
-from databases.services import external
+from databases.services import external, readers
 from databases.services.connection import url_of
 from databases.services.job import DatabaseJob
 from databases.services.provisioning import EXTENSIONS
@@ -20,6 +20,7 @@ from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.roles import Limits
 from infrastructure.postgres.scram import verifier_of
 from infrastructure.postgres.server import Place
+from infrastructure.secret import Secret
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +34,18 @@ def create(job: DatabaseJob) -> None:
         note_server(database, admin)
         job.say(f"PostgreSQL {admin.major} at {database.address}, as {admin.role}")
         _close_own()
-        with job.phase("Making the roles"):
+        with job.phase("roles"):
             managed.make_role(admin, names_of(database), database.owner_role)
             make_login(admin, database)
         job.refuse_cancelled()
-        with job.phase("Making the database"):
+        with job.phase("database"):
             managed.make_database(admin, names_of(database), encoding=database.encoding, locale=database.locale)
         job.refuse_cancelled()
         if database.extensions:
-            with job.phase("Installing extensions"):
+            with job.phase("extensions"):
                 install_extensions(admin, database)
-    with job.phase("Signing in"):
-        prove(database)
+    with job.phase("sign in"):
+        sign_in(database, url_of(database))
     Database.objects.filter(pk=database.pk, state=DatabaseState.CREATING).update(state=DatabaseState.READY, problem="")
     announce("database", database.pk)
     job.say(f"{database.name} is ready")
@@ -56,13 +57,16 @@ def change(job: DatabaseJob) -> None:
     if job.said.get("check"):
         external.look(job)
         return
+    if "reader" in job.said:
+        readers.change(job)
+        return
     with administrator() as admin:
         note_server(database, admin)
-        with job.phase("Setting limits"):
+        with job.phase("limits"):
             make_login(admin, database)
-        with job.phase("Installing extensions"):
+        with job.phase("extensions"):
             install_extensions(admin, database)
-    prove(database)
+    sign_in(database, url_of(database))
 
 
 def creation_failed(job: DatabaseJob, problem: Problem | None) -> None:
@@ -111,14 +115,14 @@ def install_extensions(admin: Administrator, database: Database) -> None:
         managed.set_extensions(inside, database.owner_role, list(database.extensions), EXTENSIONS)
 
 
-def prove(database: Database) -> None:
-    """As an application does it: sign in, and be the owner."""
-    with Place.of(url_of(database).reveal()).connect() as session:
+def sign_in(database: Database, url: Secret) -> None:
+    """As an application does it; it is the owner then."""
+    with Place.of(url.reveal()).connect() as session:
         row = session.execute("SELECT current_user").fetchone()
     if not row or row[0] != database.owner_role:
         raise HostProblem(
             "database.role",
-            f"{database.login_role()} signs in, and is not {database.owner_role} then.",
+            f"A role of {database.name} signs in, and is not {database.owner_role} then.",
             "Somebody changed the role on the server. Change the database's limits once to set it right.",
         )
 

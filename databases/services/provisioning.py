@@ -10,7 +10,8 @@ from django.db import transaction
 
 from accounts.models import User
 from bakery.models import Task, TaskKind
-from databases.models import Attachment, Database, DatabaseKind, DatabaseState
+from databases.models import Database, DatabaseKind, DatabaseState
+from databases.services.attaching import attach
 from databases.services.external import checked_url
 from databases.services.requests import ask
 from deployments.models import Deployment
@@ -49,7 +50,7 @@ def create_database(
         database.full_clean()
         database.save()
         if deployment and attach_as:
-            _attach(database, deployment, attach_as, pg_variables)
+            attach(database, deployment, by=by, variable=attach_as, pg_variables=pg_variables)
         ask(database, TaskKind.CREATE_DATABASE, by=by)
     return database
 
@@ -119,14 +120,6 @@ def _allowed(extensions: Iterable[str]) -> list[str]:
             f"There are: {', '.join(EXTENSIONS)}.",
         )
     return wanted
-
-
-def _attach(database: Database, deployment: Deployment, variable: str, pg_variables: bool) -> None:
-    attachment = Attachment.objects.filter(database=database, deployment=deployment).first()
-    attachment = attachment or Attachment(database=database, deployment=deployment)
-    attachment.variable, attachment.pg_variables = variable, pg_variables
-    attachment.full_clean()
-    attachment.save()
 
 
 def _refuse_unknown(settings: dict[str, Any], known: frozenset[str]) -> None:

@@ -30,16 +30,18 @@ HEAVY = (TaskKind.BACK_UP, TaskKind.RESTORE, TaskKind.TEST_RESTORE, TaskKind.CLO
 
 
 def work_on(database_id: int) -> None:
-    """Do everything that is asked of it, unless another worker is at it."""
+    """Do everything that is asked of it, unless another worker is at it. A task that waits for something lets the
+    others go first: what it waits for, a deploy, may itself wait for one of them."""
     if not waiting().filter(database=database_id).exists():
         return
+    put_off: list[int] = []
     with held_alone(locks() / f"database-{database_id}.lock") as mine:
-        while mine and (task := _next(database_id)):
+        while mine and (task := _next(database_id, put_off)):
             with ExitStack() as stack:
                 if task.kind in HEAVY and not stack.enter_context(held_alone(locks() / HEAVY_LOCK)):
                     return  # tending wakes a worker again
                 if not run(_begin(task)):
-                    return
+                    put_off.append(task.pk)
 
 
 def waiting() -> TaskQuerySet:
@@ -79,8 +81,8 @@ def run(task: Task) -> bool:
     return True
 
 
-def _next(database_id: int) -> Task | None:
-    tasks = waiting().filter(database=database_id).order_by("pk")
+def _next(database_id: int, put_off: list[int]) -> Task | None:
+    tasks = waiting().filter(database=database_id).exclude(pk__in=put_off).order_by("pk")
     return tasks.filter(state=TaskState.RUNNING).first() or tasks.filter(state=TaskState.QUEUED).first()
 
 

@@ -69,12 +69,16 @@ class TaskJob:
 
     def finish(self, state: TaskState) -> None:
         """Close the log, then the task: who waits for the task finds the log complete."""
-        self._writer.close(end=True)
+        self.close_log()
         Task.objects.filter(pk=self.task.pk, state=TaskState.RUNNING).update(state=state, ended_at=timezone.now())
         announce("task", self.task.pk)
         announce(self._topic, self._row)
         if self.task.deployment_id:
             announce("deployment", self.task.deployment_id)
+
+    def close_log(self) -> None:
+        """Nothing is said any more. Again and again, if need be."""
+        self._writer.close(end=True)
 
     def leave(self) -> None:
         """Another worker goes on with the task, and with its log."""

@@ -46,7 +46,7 @@ class Administrator:
 
     def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
         with in_words():
-            return self.connection.execute(query, parameters).fetchall()
+            return self.connection.execute(query, parameters or None).fetchall()
 
     @contextmanager
     def inside(self, database: str) -> Iterator[Administrator]:

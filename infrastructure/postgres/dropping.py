@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from infrastructure.errors import HostProblem
 from infrastructure.postgres import roles
@@ -65,7 +65,17 @@ def drop_role(admin: Administrator, names: Names, role: str, *, heir: str) -> li
         with admin.inside(str(database)) as inside:
             _hand_over(inside, role, heir)
     _hand_over(admin, role, heir)  # databases and the like, which are in none
-    admin.run(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    try:
+        admin.run(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    except HostProblem as problem:
+        if not isinstance(problem.__cause__, errors.DependentObjectsStillExist):
+            raise
+        detail = (problem.__cause__.diag.message_detail or "").replace("\n", "; ")[:300]
+        raise HostProblem(
+            "database.role-has-rights",
+            f"The role {role} cannot be dropped: others gave it rights that Bakery may not take away ({detail}).",
+            f'As a superuser, in each of these databases: DROP OWNED BY "{role}"; then try again.',
+        ) from problem
     return [str(database) for database, _ in found]
 
 

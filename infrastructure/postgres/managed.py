@@ -17,6 +17,8 @@ from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.roles import Limits
 from infrastructure.postgres.server import first_line, in_words
 
+WRONG_LOCALE = (errors.WrongObjectType, errors.InvalidParameterValue, errors.UndefinedObject)
+
 
 @dataclass(frozen=True)
 class Names:
@@ -85,7 +87,7 @@ def make_database(
             with in_words():
                 admin.connection.execute(statement)
         except HostProblem as problem:
-            if isinstance(problem.__cause__, (errors.WrongObjectType, errors.InvalidParameterValue)):
+            if isinstance(problem.__cause__, WRONG_LOCALE):
                 raise Refused(
                     "database.locale",
                     f"PostgreSQL cannot make a database with encoding {encoding} and locale {chosen}: "
@@ -128,12 +130,11 @@ def set_extensions(inside: Administrator, owner: str, wanted: list[str], known: 
             f"Install it there ({_package(lacking[0], inside.major)}), or go without.",
         )
     for name in sorted(set(wanted) - there):
-        _as_owner(
-            inside, owner, sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(sql.Identifier(name))
-        )
+        statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public")
+        _as_owner(inside, owner, statement.format(sql.Identifier(name)), name)
     for name in sorted(there - set(wanted)):
         try:
-            _as_owner(inside, owner, sql.SQL("DROP EXTENSION {}").format(sql.Identifier(name)))
+            _as_owner(inside, owner, sql.SQL("DROP EXTENSION {}").format(sql.Identifier(name)), name)
         except HostProblem as problem:
             if isinstance(problem.__cause__, errors.DependentObjectsStillExist):
                 raise Refused(
@@ -174,12 +175,19 @@ RELATIONS = r"""
 """
 
 
-def _as_owner(inside: Administrator, owner: str, statement: sql.Composed) -> None:
+def _as_owner(inside: Administrator, owner: str, statement: sql.Composed, extension: str) -> None:
     try:
         inside.run(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)), statement)
     except HostProblem as problem:
-        if not (inside.is_superuser and isinstance(problem.__cause__, errors.InsufficientPrivilege)):
+        if not isinstance(problem.__cause__, errors.InsufficientPrivilege):
             raise
+        if not inside.is_superuser:
+            raise HostProblem(
+                "database.extension-superuser",
+                f"On this server only a superuser may install or drop the extension {extension}.",
+                f"As a superuser, in the database {inside.connection.info.dbname}: "
+                f'CREATE EXTENSION "{extension}"; or write “trusted = true” into its control file.',
+            ) from problem
         inside.run(statement)
 
 

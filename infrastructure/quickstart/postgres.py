@@ -117,3 +117,6 @@ def wait_and_create_database(reached: Services, seconds: float = 60.0) -> None:
         row = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'bakery'").fetchone()
         if row is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier("bakery")))
+        # Applications have roles of their own on this server: they get into their own databases alone.
+        for name in ("bakery", "postgres", "template1"):
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))

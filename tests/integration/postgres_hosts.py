@@ -28,8 +28,8 @@ from tests.plan import free_port
 
 ADMIN = "bakery_admin"
 PASSWORD = "the-tests-own-password"
-# All that the tests ask for, so that databases and locales are the same on both.
-OURS = {**SETTINGS, "unix_socket_directories": "''", "fsync": "off", "max_connections": "60"}
+# “replica”: one of them is a standby for a while.
+OURS = {**SETTINGS, "unix_socket_directories": "''", "wal_level": "replica", "fsync": "off", "max_connections": "60"}
 
 
 def _debian() -> Path | None:
