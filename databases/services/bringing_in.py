@@ -23,7 +23,7 @@ from databases.services.job import DatabaseJob
 from databases.services.provisioning import EXTENSIONS
 from databases.services.server import administrator, names_of
 from infrastructure.disk import is_short
-from infrastructure.errors import HostProblem
+from infrastructure.errors import HostProblem, Refused
 from infrastructure.postgres import archives, dropping, managed, plain_dump, temporary
 from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.dump_files import Format, Unpacked, too_large
@@ -115,7 +115,16 @@ class _Extensions:
             return
         self._job.say(f"The dump needs the extension {name}: it is added")
         self._there.add(name)
-        self.make()
+        try:
+            self.make()
+        except HostProblem as problem:
+            if problem.id == "postgres.refused":
+                raise Refused(
+                    "dump.extension",
+                    f"The dump needs the extension {name}, which only a superuser may install on this server.",
+                    "Name a superuser in BAKERY_POSTGRES_ADMIN_URL, or make the dump without it.",
+                ) from problem
+            raise
 
 
 def _fill(

@@ -22,6 +22,7 @@ from databases.services.sessions import reading
 from infrastructure.errors import HostProblem, Problem
 from infrastructure.postgres import dropping
 from infrastructure.postgres.dump_files import Format
+from infrastructure.postgres.server import Place
 from infrastructure.postgres.streaming import stream_dump
 
 
@@ -67,22 +68,27 @@ def _dump_of(job: DatabaseJob, source: Database) -> Iterator[Path]:
     try:
         with job.phase("dump"), reading(source) as place:
             job.say(f"From {source.name} as it is now")
-            backup_files.refuse_too_little_room(0)
-            file.unlink(missing_ok=True)
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                stream_dump(
-                    place,
-                    lambda data: _whole(out, data),
-                    job.runner,
-                    on_output=job.log,
-                    watch=backup_files.refuse_full_disk,
-                    private_tools=private_tools(),
-                )
+            _write_dump(job, place, file)
         yield file
-    except OSError as error:
-        raise HostProblem("backup.disk-full", f"The dump cannot be written: {error.strerror}.", "Make room.") from error
     finally:
         file.unlink(missing_ok=True)
+
+
+def _write_dump(job: DatabaseJob, place: Place, file: Path) -> None:
+    try:
+        backup_files.refuse_too_little_room(0)
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            stream_dump(
+                place,
+                lambda data: _whole(out, data),
+                job.runner,
+                on_output=job.log,
+                watch=backup_files.refuse_full_disk,
+                private_tools=private_tools(),
+            )
+    except OSError as error:
+        raise HostProblem("backup.disk-full", f"The dump cannot be written: {error.strerror}.", "Make room.") from error
 
 
 def _whole(out: IO[bytes], data: bytes) -> None:

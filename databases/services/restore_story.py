@@ -84,14 +84,20 @@ def _dump(job: DatabaseJob) -> Iterator[tuple[Path, Format, int | None]]:
         return
     unpacked = upload.path.with_suffix(uploads.UNPACKED)  # pg_restore jumps to and fro in it
     try:
-        with job.phase("unpack"), upload.path.open("rb") as packed, unpacked.open("wb") as out:
-            unpacked.chmod(0o600)
-            shutil.copyfileobj(Unpacked(packed, most), out, uploads.PIECE)
+        with job.phase("unpack"):
+            _unpack(upload.path, unpacked, most)
         yield unpacked, Format.CUSTOM, most
-    except OSError as error:
-        raise HostProblem("dump.no-room", f"The dump cannot be unpacked: {error}.", "Make room.") from error
     finally:
         unpacked.unlink(missing_ok=True)
+
+
+def _unpack(packed: Path, to: Path, most: int) -> None:
+    try:
+        with packed.open("rb") as source, to.open("wb") as out:
+            to.chmod(0o600)
+            shutil.copyfileobj(Unpacked(source, most), out, uploads.PIECE)
+    except OSError as error:
+        raise HostProblem("dump.no-room", f"The dump cannot be unpacked: {error.strerror}.", "Make room.") from error
 
 
 def _refuse_without_backup(job: DatabaseJob) -> None:

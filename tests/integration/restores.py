@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.conf import settings as django_settings
 
 from bakery.models import Task
@@ -56,6 +57,10 @@ class Cakes:
         self.row.refresh_from_db()
         task.refresh_from_db()
         return task
+
+    def host_session(self) -> psycopg.Connection:
+        """Of the superuser."""
+        return psycopg.connect(self.host.superuser)
 
     def log(self, task: Task) -> str:
         return "".join(LogChunk.objects.filter(stream__task=task).order_by("seq").values_list("data", flat=True))
