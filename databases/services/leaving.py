@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from accounts.models import User
-from bakery.models import TaskKind
 from databases.models import Attachment, Database, DatabaseState
-from databases.services.requests import ask
 from deployments.models import Deployment
 from infrastructure.errors import Problem
 
@@ -19,8 +17,10 @@ def databases_to_drop(deployment: Deployment) -> list[Database]:
 
 def ask_to_drop(database: Database, *, by: User | None) -> None:
     """After a last backup; where somebody has asked for it already, that holds."""
+    from databases.services.dropping import drop_database  # pages ask what would go; a worker lets it go
+
     try:
-        ask(database, TaskKind.DROP_DATABASE, by=by, backup=True)
+        drop_database(database, by=by)
     except Problem as problem:
         if problem.id != "database.busy":
             raise

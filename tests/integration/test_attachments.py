@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ValidationError
 
 from bakery.models import Task, TaskKind
 from databases.models import Database, DatabaseKind, DatabaseState
@@ -254,3 +255,21 @@ def test_with_a_deployment_go_the_databases_that_were_made_for_it_and_that_nobod
     Database.objects.filter(pk=external.pk).update(deployment=shop)
     assert [database.name for database in databases_to_drop(shop)] == ["own"]
     assert not Task.objects.filter(kind=TaskKind.DROP_DATABASE).exists()
+
+
+def test_a_deployment_and_its_database_are_made_together_or_not_at_all() -> None:
+    shop = create_deployment(by=None, name="shop", repository="https://example.com/shop.git", database=True)
+    (attached,) = Snapshot.of(shop).databases
+    assert (attached.variable, attached.name) == ("DATABASE_URL", "shop")
+    assert Database.objects.get(pk=attached.database).deployment == shop
+    assert Task.objects.filter(kind=TaskKind.CREATE_DATABASE, database=attached.database).exists()
+    make_database("blog")
+    with pytest.raises(ValidationError) as error:
+        create_deployment(by=None, name="blog", repository="https://example.com/blog.git", database=True)
+    assert "The database blog:" in error.value.message_dict["database"][0]
+    with pytest.raises(ValidationError) as error:
+        create_deployment(
+            by=None, name="wiki", repository="https://example.com/w.git", env={"DATABASE_URL": "x"}, database=True
+        )
+    assert "has an environment variable DATABASE_URL" in error.value.message_dict["database"][0]
+    assert not Deployment.objects.filter(name__in=["blog", "wiki"]).exists()
