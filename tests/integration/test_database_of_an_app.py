@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from tests.instance import Instance
@@ -99,3 +100,59 @@ def test_a_backup_comes_before_the_pre_deploy_command_and_a_failed_one_ends_the_
     assert (failed["state"], failed["error_id"]) == ("failed", "backup.before-deploy")
     assert "pre-deploy" not in app.phases(failed["id"])
     assert visit(app) == ("2", 2)
+
+
+def test_with_a_deployment_goes_its_database_after_a_last_backup(instance: Instance, make_app: MakeApp) -> None:
+    app = made_with_database(make_app)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    (database,) = rows(instance, "SELECT id FROM databases_database WHERE name = %s", app.name)
+    task = app.ask("delete_deployment", "--yes")
+    assert task["state"] == "succeeded"
+    until(lambda: not rows(instance, "SELECT 1 FROM databases_database WHERE name = %s", app.name), 90)
+    on_server = f"bakery_db_{database['id']}"
+    assert not rows(instance, "SELECT 1 FROM pg_database WHERE starts_with(datname, %s)", on_server)
+    assert not rows(instance, "SELECT 1 FROM pg_roles WHERE starts_with(rolname, %s)", f"{on_server}_")
+    (backup,) = rows(instance, "SELECT * FROM databases_backup WHERE subject = %s", app.name)
+    assert (backup["state"], backup["reason"]) == ("good", "drop")
+    (dropped,) = rows(instance, "SELECT * FROM bakery_task WHERE kind = 'drop-database' AND subject = %s", app.name)
+    assert dropped["state"] == "succeeded"
+
+
+def test_databases_are_kept_when_that_is_said(instance: Instance, make_app: MakeApp) -> None:
+    app = made_with_database(make_app)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("1", 1)
+    url = app.get("/env").json()["DATABASE_URL"]
+    assert app.ask("delete_deployment", "--yes", "--keep-databases")["state"] == "succeeded"
+    (kept,) = rows(instance, "SELECT state, deployment_id FROM databases_database WHERE name = %s", app.name)
+    assert kept == {"state": "ready", "deployment_id": None}
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM visits").fetchone() == (1,)
+
+
+def test_a_rotated_password_reaches_restarts_and_rollbacks_and_no_log(instance: Instance, make_app: MakeApp) -> None:
+    app = made_with_database(make_app)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("1", 1)
+    before = password_of(app)
+    app.repository.commit(counts_visits("2"))
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    instance.manage(
+        "shell",
+        "--command",
+        "from databases.models import Database; from databases.services.rotation import rotate_password\n"
+        f"rotate_password(Database.objects.get(name={app.name!r}), by=None)",
+    )
+    (task,) = rows(instance, "SELECT id FROM bakery_task WHERE kind = 'rotate-password' AND subject = %s", app.name)
+    assert app.ended(task["id"])["state"] == "succeeded"
+    now = password_of(app)
+    assert now != before
+    assert visit(app) == ("2", 2)
+    assert app.ask("rollback")["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("1", 3)
+    assert password_of(app) == now
+    assert instance.manage_json("status", app.name)["due"] == []  # type: ignore[index]
+    for number in (1, 2):
+        until(lambda number=number: process_log(app, number).count("reaches postgresql://") == 2)
+        assert before not in process_log(app, number)
+        assert now not in process_log(app, number)
