@@ -40,7 +40,7 @@ def create_database(
     """
     _refuse_unknown(settings, AT_BIRTH)
     database = _unmade(name) or Database(name=name, created_by=by, password=new_password())
-    database.deployment = deployment
+    database.deployment = deployment or database.deployment  # made again, by its name alone
     database.extensions = _allowed(extensions)
     for field, value in settings.items():
         setattr(database, field, value)

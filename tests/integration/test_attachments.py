@@ -17,6 +17,7 @@ from databases.services.attaching import attach, detach
 from databases.services.due import due, what_is_due
 from databases.services.injection import fingerprints, inject, secrets_of, variables_for
 from databases.services.leaving import databases_to_drop
+from databases.services.provisioning import create_database
 from deployments.logs.masking import ReleaseMasker
 from deployments.models import Deployment, Release, ReleaseState, Slot
 from deployments.services.env import set_env
@@ -255,6 +256,13 @@ def test_with_a_deployment_go_the_databases_that_were_made_for_it_and_that_nobod
     Database.objects.filter(pk=external.pk).update(deployment=shop)
     assert [database.name for database in databases_to_drop(shop)] == ["own"]
     assert not Task.objects.filter(kind=TaskKind.DROP_DATABASE).exists()
+
+
+def test_one_that_is_made_again_stays_its_deployments() -> None:
+    shop = make_deployment()
+    lost = make_database(deployment=shop, state=DatabaseState.FAILED, problem="It is not here.")
+    again = create_database(lost.name, by=None)
+    assert (again.pk, again.deployment, again.password) == (lost.pk, shop, lost.password)
 
 
 def test_a_deployment_and_its_database_are_made_together_or_not_at_all() -> None:
