@@ -33,7 +33,7 @@ def create(job: DatabaseJob) -> None:
     with administrator() as admin:
         note_server(database, admin)
         job.say(f"PostgreSQL {admin.major} at {database.address}, as {admin.role}")
-        _close_own()
+        close_own()
         with job.phase("roles"):
             managed.make_role(admin, names_of(database), database.owner_role)
             make_login(admin, database)
@@ -141,8 +141,8 @@ def take_away(admin: Administrator, database: Database) -> None:
         dropping.drop_role(admin, names, role, heir=admin.role)
 
 
-def _close_own() -> None:
-    """Bakery's own database is open to nobody else either."""
+def close_own() -> None:
+    """Bakery's own database is open to nobody else either. One that was restored is another one."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE datname = current_database()"

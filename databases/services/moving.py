@@ -8,7 +8,7 @@ import logging
 from django.utils import timezone
 
 from databases.models import Backup, BackupState, Database, DatabaseKind, DatabaseState
-from databases.services.making import make_login
+from databases.services.making import close_own, make_login
 from databases.services.server import administrator, names_of
 from infrastructure.errors import Problem
 from infrastructure.postgres.administrator import Administrator
@@ -31,6 +31,7 @@ def take_over() -> None:
         state=BackupState.FAILED, problem=INTERRUPTED, ended_at=timezone.now()
     )
     managed = list(Database.objects.managed().order_by("pk"))
+    close_own()
     try:
         with administrator() as admin:
             for database in managed:

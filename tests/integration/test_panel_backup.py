@@ -247,6 +247,9 @@ def test_where_the_database_is_still_there_its_application_goes_on(
     done = restore(instance, file, passphrase_file, "--replace", "--json")
     assert done.returncode == 0, done.stderr
     assert not any("Databases are in no backup" in note for note in json.loads(done.stdout)["notes"])
+    with psycopg.connect(instance.env["DATABASE_URL"]) as connection:
+        may = connection.execute("SELECT has_database_privilege('public', current_database(), 'CONNECT')").fetchone()
+    assert may == (False,)
     assert counting.get("/visit").json()["visits"] == 2
 
 
