@@ -113,8 +113,18 @@ class DumpForm(RestoreForm):
     dump = forms.FileField(
         label="Dump",
         help_text="From pg_dump: custom format, plain SQL, or either of them gzipped.",
-        error_messages={"required": "Choose the file.", "empty": "That file is empty."},
+        required=False,
+        error_messages={"empty": "That file is empty."},
     )
+    # A large one came before, in pieces (uploads.js).
+    uploaded = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput())
+    uploaded_name = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput())
+
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean()
+        if not self.errors and not (self.cleaned_data.get("dump") or self.cleaned_data.get("uploaded")):
+            self.add_error("dump", "Choose the file.")
+        return data
 
 
 class CloneForm(ServiceForm):

@@ -21,6 +21,7 @@ from bakery.panel.backup import private_tools
 from databases.models import Database
 from databases.services.job import DatabaseJob
 from databases.services.provisioning import EXTENSIONS
+from databases.services.readers import let_reader_in
 from databases.services.server import administrator, names_of
 from infrastructure.disk import is_short
 from infrastructure.errors import HostProblem, Refused
@@ -60,8 +61,6 @@ def bring_in(job: DatabaseJob, file: Path, found: Format, *, most: int | None = 
                 _fill(job, admin, place, file, found, extensions.need, most)
             with job.phase("look at it"):
                 _settle(job, admin, place)
-        if job.database.has_reader:
-            managed.let_read(admin, names, job.database.reader_role, names.database)
     job.refuse_cancelled()
     with job.phase("swap"):
         swap_in(job, names.database, before_of(job))
@@ -70,8 +69,7 @@ def bring_in(job: DatabaseJob, file: Path, found: Format, *, most: int | None = 
 def swap_in(job: DatabaseJob, incoming: str, outgoing: str) -> None:
     """What is connected is cut off, and finds the other database when it connects again."""
     with administrator() as admin:
-        if job.database.has_reader:
-            managed.let_read(admin, names_of(job.database), job.database.reader_role, incoming)
+        let_reader_in(admin, job.database, incoming)
         swap(admin.place, job.database.database_name, incoming, outgoing)
 
 

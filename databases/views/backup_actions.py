@@ -15,7 +15,7 @@ from databases.services import backups as services
 from databases.services.cloning import clone_database
 from databases.services.restore_tests import request_restore_test
 from databases.services.restoring import confirm_restore, request_restore, undo_restore
-from databases.services.uploads import forget_upload, keep_upload
+from databases.services.uploads import find_upload, forget_upload, keep_upload
 from databases.views.backups import render_backup, render_backups
 from databases.views.page import do
 from infrastructure.errors import Problem
@@ -87,11 +87,16 @@ def upload(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         data = form.cleaned_data
         try:
-            kept = keep_upload(data["dump"], data["dump"].name)
+            kept = (
+                keep_upload(data["dump"], data["dump"].name)
+                if data["dump"]
+                else find_upload(data["uploaded"], data["uploaded_name"])
+            )
             try:
                 request_restore(database, upload=kept, by=person_of(request), backup_first=data["backup_first"])
             except BaseException:
-                forget_upload(kept.token)
+                if data["dump"]:  # what came in pieces is worth another try
+                    forget_upload(kept.token)
                 raise
         except (Problem, ValidationError) as problem:
             form.take(problem, "dump" if isinstance(problem, Problem) and problem.id.startswith("dump.") else None)

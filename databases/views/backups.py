@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from bakery.pages import Context, render_page
-from bakery.permissions import access_backup, requires
+from bakery.permissions import access_backup, person_of, requires
 from bakery.roles import Action
 from databases.backup_forms import CloneForm, DumpForm, RestoreForm
 from databases.models import Backup, BackupPlan, Database
@@ -59,6 +59,7 @@ def render_backup(request: HttpRequest, pk: int, backup_pk: int, status: int = 2
         "live_url": reverse("databases:backup", args=[pk, backup_pk]),
         "backup": one,
         "state": BackupRow(one).state,
+        "may_download": person_of(request).may(Action.READ_DATABASE_SECRETS),
         "table_count": len(counts),
         "row_count": sum(counts),
         "restore_form": RestoreForm(found.database.name, initial={"backup_first": True}),

@@ -14,6 +14,7 @@ from bakery.models import TaskState
 from databases.models import Backup, BackupReason
 from databases.services.backups import request_backup
 from databases.services.cloning import clone_database
+from databases.services.readers import make_reader
 from databases.services.restoring import confirm_restore, request_restore, undo_restore
 from databases.services.uploads import uploads_dir
 from databases.services.work import work_on
@@ -88,6 +89,18 @@ def test_a_restore_is_undone(cakes: Cakes) -> None:
     with pytest.raises(Problem) as caught:
         undo_restore(cakes.row, by=None)
     assert caught.value.id == "restore.none"
+
+
+def test_the_read_only_role_reads_what_was_restored_and_what_comes_back(cakes: Cakes) -> None:
+    task, secret = make_reader(cakes.row, by=None)
+    assert cakes.worked(task).state == TaskState.SUCCEEDED
+    read = lambda: {row[0] for row in cakes.host.sql("SELECT name FROM cakes", url=secret.reveal())}  # noqa: E731
+    assert cakes.upload(b"CREATE TABLE cakes (name text); INSERT INTO cakes VALUES ('new');").state == "succeeded"
+    assert read() == {"new"}
+    cakes.sql("CREATE TABLE crumbs (id int)")
+    assert cakes.host.sql("SELECT * FROM crumbs", url=secret.reveal()) == []
+    cakes.worked(undo_restore(cakes.row, by=None))
+    assert read() == {"éclair"}
 
 
 def test_an_application_that_is_connected_finds_the_old_database_or_the_new_one(cakes: Cakes) -> None:

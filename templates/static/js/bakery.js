@@ -4,6 +4,7 @@ import { startLive } from "./live.js";
 import { startNavigation } from "./navigation.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
+import { startUploads } from "./uploads.js";
 
 startTheme();
 startNavigation();
@@ -11,3 +12,4 @@ startDialogs();
 startCopying();
 startTimes();
 startLive();
+startUploads();
