@@ -40,7 +40,8 @@ NONCE_PREFIX = 7  # bytes; then the number (4) and the mark of the last piece (1
 class SealedWriter(io.RawIOBase):
     """Everything written goes sealed to ``out``; only after ``finish`` can it be opened again."""
 
-    def __init__(self, out: IO[bytes], passphrase: Secret, cost: dict[str, int] = SCRYPT) -> None:
+    def __init__(self, out: IO[bytes], passphrase: Secret, cost: dict[str, int] | None = None) -> None:
+        cost = cost or SCRYPT
         salt, self._prefix = os.urandom(16), os.urandom(NONCE_PREFIX)
         key, verifier = _derive(passphrase, salt, cost)
         header = {**cost, "salt": _text(salt), "nonce": _text(self._prefix), "verifier": _text(verifier)}
