@@ -8,8 +8,9 @@ from django.db import transaction
 from accounts.models import User
 from bakery.events import announce
 from bakery.models import Task, TaskKind
-from databases.models import Database, Disclosure
+from databases.models import Database
 from databases.services.connection import login_url
+from databases.services.disclosures import note_disclosure
 from databases.services.job import DatabaseJob
 from databases.services.provisioning import require_managed
 from databases.services.requests import ask
@@ -26,9 +27,7 @@ def make_reader(database: Database, *, by: User | None) -> tuple[Task, Secret]:
     password = new_password()
     with transaction.atomic():
         task = ask(database, TaskKind.CHANGE_DATABASE, by=by, reader=verifier_of(password))
-        Disclosure.objects.create(
-            database=database, subject=database.name, what="The read-only connection string", shown_to=by
-        )
+        note_disclosure(database, "the read-only connection string", to=by)
     return task, login_url(database, database.reader_role, password)
 
 

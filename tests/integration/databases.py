@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -72,3 +73,20 @@ def refusal(url: str, query: str) -> str:
     except psycopg.Error as error:
         return f"{type(error).__name__}: {error}"
     raise AssertionError(f"PostgreSQL let it happen: {query}")
+
+
+class Killed(BaseException):
+    """As kill -9: nothing that follows is done, no error is handled."""
+
+
+def kill_instead(patched: pytest.MonkeyPatch, module: object, name: str, calls_before: int = 0) -> None:
+    real: Callable[..., object] = getattr(module, name)
+    calls: list[object] = []
+
+    def dies(*args: object, **named: object) -> object:
+        calls.append(args)
+        if len(calls) > calls_before:
+            raise Killed
+        return real(*args, **named)
+
+    patched.setattr(module, name, dies)

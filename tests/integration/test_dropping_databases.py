@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import psycopg
 import pytest
 
@@ -16,7 +14,8 @@ from databases.services.provisioning import change_database, create_database
 from databases.services.readers import make_reader
 from infrastructure.errors import Problem
 from infrastructure.postgres import dropping as on_server
-from tests.integration.databases import database_host, done, failed, made
+from infrastructure.postgres import managed
+from tests.integration.databases import Killed, database_host, done, failed, kill_instead, made
 from tests.integration.postgres_hosts import PostgresHost
 
 __all__ = ["database_host"]
@@ -132,10 +131,6 @@ def test_one_that_could_not_be_made_is_dropped_too(database_host: PostgresHost) 
     assert not Database.objects.filter(pk=database.pk).exists()
 
 
-class Killed(BaseException):
-    """As kill -9: nothing that follows is done, no error is handled."""
-
-
 @pytest.mark.parametrize("step", ["shut out", "dropped", "first role", "last role"])
 def test_a_worker_that_is_killed_in_the_middle_leaves_a_drop_that_the_next_one_ends(
     database_host: PostgresHost, monkeypatch: pytest.MonkeyPatch, step: str
@@ -164,8 +159,6 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_a_drop_that_the_next_one_e
 def test_a_worker_that_is_killed_while_it_makes_one_leaves_what_the_next_one_completes(
     database_host: PostgresHost, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    from infrastructure.postgres import managed
-
     database = create_database("slow-born", by=None)
     with monkeypatch.context() as patched:
         kill_instead(patched, making if step == "sign_in" else managed, step)
@@ -175,16 +168,3 @@ def test_a_worker_that_is_killed_while_it_makes_one_leaves_what_the_next_one_com
     assert database_host.sql("SELECT 1", url=url_of(database).reveal()) == [(1,)]
     public = "SELECT has_database_privilege('public', datname, 'CONNECT') FROM pg_database WHERE datname = %s"
     assert database_host.sql(public.replace("%s", f"'{database.database_name}'")) == [(False,)]
-
-
-def kill_instead(patched: pytest.MonkeyPatch, module: object, name: str, calls_before: int = 0) -> None:
-    real: Callable[..., object] = getattr(module, name)
-    calls: list[object] = []
-
-    def dies(*args: object, **named: object) -> object:
-        calls.append(args)
-        if len(calls) > calls_before:
-            raise Killed
-        return real(*args, **named)
-
-    patched.setattr(module, name, dies)

@@ -4,11 +4,11 @@ import argparse
 from argparse import ArgumentParser
 from typing import Any
 
-from databases.management.verbs import backups, restores, storages
+from databases.management.verbs import access, backups, making, restores, storages
 from databases.management.verbs.verb import DatabaseCommand, Verb
 from infrastructure.errors import Problem
 
-GROUPS = (backups.VERBS, restores.VERBS, storages.VERBS)
+GROUPS = (making.VERBS, access.VERBS, backups.VERBS, restores.VERBS, storages.VERBS)
 VERBS: dict[str, Verb] = {verb.name: verb for group in GROUPS for verb in group}
 
 
