@@ -143,12 +143,19 @@ class Task(models.Model):
         """Whether it has not passed its last safe point: a release that serves is rolled back instead."""
         if self.is_finished or self.kind in (TaskKind.DELETE, TaskKind.UPDATE):  # an update puts itself back
             return False
+        if self.kind == TaskKind.CHANGE_DATABASE or self.settles_a_restore:
+            return False  # some statements, and done
         if self.state == TaskState.QUEUED:
             return True
         if self.kind in (TaskKind.STOP, TaskKind.APPLY_ROUTES) or self.error_id:
             return False
         deploys = self.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK)
         return not (deploys and self.release and self.release.serves)
+
+    @property
+    def settles_a_restore(self) -> bool:
+        """Whether it confirms or undoes one, instead of making it."""
+        return self.kind == TaskKind.RESTORE and '"verb"' in self.ref
 
     @property
     def is_finished(self) -> bool:

@@ -45,6 +45,8 @@ def state_of(database: Database) -> Said:
     state = DatabaseState(database.state)
     if state == DatabaseState.READY and database.problem:
         return Said("red", "state-broken", "Needs attention", database.problem)
+    if not database.is_managed and state == DatabaseState.FAILED:
+        return Said("red", "cross", "Does not answer", database.problem)
     if not database.is_managed and state == DatabaseState.READY and not database.checked_at:
         return Said("grey", "state-waiting", "Not looked at yet")
     return Said(*STATES[state], str(state.label))

@@ -21,6 +21,8 @@ from infrastructure.errors import Problem
 from infrastructure.values import GitRef
 
 logger = logging.getLogger(__name__)
+# What their database's row says already is put right by the worker that finds them cancelled.
+PUT_RIGHT_BY_A_WORKER = (TaskKind.CREATE_DATABASE, TaskKind.DROP_DATABASE)
 KEEP_DATABASES = "keep-databases"  # in the ``ref`` of a deletion
 
 
@@ -129,7 +131,7 @@ def cancel(task: Task, *, by: User | None) -> bool:
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if not locked.can_be_cancelled:
             return False
-        if locked.state == TaskState.QUEUED:
+        if locked.state == TaskState.QUEUED and locked.kind not in PUT_RIGHT_BY_A_WORKER:
             if locked.release and locked.kind in (TaskKind.DEPLOY, TaskKind.ROLLBACK):
                 _end_queued_release(locked.release, ReleaseState.CANCELLED)
             locked.state = TaskState.CANCELLED
@@ -140,6 +142,8 @@ def cancel(task: Task, *, by: User | None) -> bool:
         else:
             Task.objects.filter(pk=locked.pk).update(cancel_requested=True)
         announce("task", locked.pk)
+        if locked.database_id:
+            announce("database", locked.database_id)
         if locked.deployment_id:
             announce("deployment", locked.deployment_id)
         return True

@@ -83,6 +83,8 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         messages.warning(
             request, f"“{task}” cannot be cancelled any more: it has ended, or is past its last safe point."
         )
+    if task.database_id:
+        return redirect("databases:detail", task.database_id)
     return redirect("deployments:detail", task.deployment_id) if task.deployment_id else redirect("task", task.pk)
 
 

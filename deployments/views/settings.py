@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 from bakery.pages import render_page
 from bakery.permissions import person_of, requires
 from bakery.roles import Action
+from databases.services.leaving import databases_to_drop
 from deployments.forms import LIMITS, RUNTIME, SOURCE, SWITCH, WEB, SettingsForm
 from deployments.services.settings import update_deployment
 from deployments.views.detail import HEAD, WORK, page_of
@@ -46,6 +47,7 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
         changed.add("persistent")
     context |= {
         "form": form,
+        "going": databases_to_drop(deployment),
         "groups": [
             (title, text, [(form[name], name in WIDE, name in changed) for name in names])
             for title, text, names in GROUPS

@@ -132,6 +132,7 @@ def test_a_restored_database_asks_whether_it_is_right(database: Database) -> Non
     browser(bob()).post(f"/databases/{database.pk}/restore/undo")
     task = database.tasks.get()
     assert task.kind == TaskKind.RESTORE
+    assert not task.can_be_cancelled
 
 
 def test_a_dump_of_ones_own_is_looked_at_before_anything_is_asked(database: Database) -> None:

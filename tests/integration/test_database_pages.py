@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -262,3 +263,54 @@ def test_limits_are_changed_and_a_viewer_sees_them_only(database: Database) -> N
     database.refresh_from_db()
     assert (database.connection_limit, database.quota_mb, database.extensions) == (5, 100, ["vector"])
     assert database.tasks.get().kind == TaskKind.CHANGE_DATABASE
+
+
+def test_the_password_is_rotated_and_a_read_only_one_shown_once(database: Database) -> None:
+    client, path = browser(bob()), f"/databases/{database.pk}"
+    assert browser(charlie()).post(f"{path}/reader").status_code == 403
+    answer = client.post(f"{path}/reader")
+    assert f"postgresql://{database.reader_role}:" in answer.content.decode()
+    assert "no-store" in answer["Cache-Control"]
+    assert f"postgresql://{database.reader_role}:" not in read(bob(), path)
+    assert Disclosure.objects.get().shown_to == bob()
+    client.post(f"{path}/rotate")
+    assert {task.kind for task in database.tasks.all()} == {TaskKind.CHANGE_DATABASE, TaskKind.ROTATE_PASSWORD}
+
+
+def test_it_is_dropped_when_its_name_was_typed_with_a_last_backup_unless_declined(database: Database) -> None:
+    client, path = browser(bob()), f"/databases/{database.pk}"
+    page = read(bob(), f"{path}/settings")
+    assert re.search(r'name="backup_first" checked', page)
+    assert "<strong>shop</strong>" in page
+    assert client.post(f"{path}/drop", {"name": "shop"}).status_code == 422
+    assert not Task.objects.exists()
+    assert client.post(f"{path}/drop", {"name": "shop-db", "backup_first": "on"})["Location"] == "/databases"
+    task = Task.objects.get()
+    assert task.kind == TaskKind.DROP_DATABASE
+    assert "backup" in task.ref
+    assert "Drop this database" not in read(bob(), f"{path}/settings"), "nothing more can be asked of it"
+    client.post(f"/deployments/tasks/{task.pk}/cancel")
+    task.refresh_from_db()
+    assert (task.state, task.cancel_requested) == (TaskState.QUEUED, True), "a worker puts right what the row says"
+
+
+def test_what_could_not_be_made_is_tried_again(database: Database) -> None:
+    Database.objects.filter(pk=database.pk).update(state=DatabaseState.FAILED, problem="PostgreSQL is down.")
+    page = read(bob(), f"/databases/{database.pk}")
+    assert "PostgreSQL is down." in page
+    assert "Try again" in page
+    browser(bob()).post(f"/databases/{database.pk}/retry")
+    database.refresh_from_db()
+    assert database.state == DatabaseState.CREATING
+    assert database.attachments.get().variable == "DATABASE_URL"
+
+
+def test_whoever_deletes_a_deployment_is_told_which_databases_go_and_may_keep_them(
+    shop: Deployment, database: Database
+) -> None:
+    page = read(bob(), f"/deployments/{shop.pk}/settings")
+    assert 'name="keep_databases"' in page
+    assert f'href="/databases/{database.pk}"' in page
+    other = create_deployment(by=None, name="other", repository="https://example.com/o.git")
+    Attachment.objects.create(deployment=other, database=database)
+    assert 'name="keep_databases"' not in read(bob(), f"/deployments/{shop.pk}/settings")
