@@ -21,7 +21,7 @@ HELP = {
     "connection_limit": "Of each role that signs in. More are refused by PostgreSQL.",
     "statement_timeout": "0: none. An application may set its own.",
     "idle_timeout": "How long a transaction may be open and do nothing; 0: for ever.",
-    "quota_mb": "From this size on there is an alarm; nothing is stopped. 0: none.",
+    "quota_mb": "An alarm at 90 % of it, an urgent one at all of it; nothing is stopped. 0: none.",
 }
 ENCODINGS = [(name, name) for name in ("UTF8", "LATIN1", "LATIN9", "WIN1252", "SQL_ASCII")]
 

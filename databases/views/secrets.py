@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from bakery.permissions import access_database, person_of, requires
 from bakery.roles import Action
 from databases.models import Database, Disclosure
+from databases.presentation import connection_of
 from databases.services.connection import url_of
 from databases.services.readers import drop_reader, make_reader
 from databases.services.rotation import rotate_password
@@ -28,7 +29,7 @@ CONNECTION_STRING = "the connection string"
 def reveal(request: HttpRequest, pk: int) -> HttpResponse:
     """The connection string in place of its mask, or with ``?hide=1`` the mask again: a part, never a page."""
     database = access_database(request, pk)
-    context: dict[str, object] = {"database": database}
+    context: dict[str, object] = {"database": database, "connection": connection_of(database)}
     if not request.GET.get("hide"):
         try:
             context["url"] = url_of(database).reveal()

@@ -242,6 +242,7 @@ def test_whoever_reveals_the_connection_string_is_written_down_and_a_viewer_cann
     answer = browser(bob()).post(path)
     assert SECRET in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
+    assert "csrfmiddlewaretoken" in answer.content.decode(), "hiding it is a POST as well"
     assert Disclosure.objects.get().shown_to == bob()
     assert SECRET not in browser(bob()).post(f"{path}?hide=1").content.decode()
     assert Disclosure.objects.count() == 1
