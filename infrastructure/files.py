@@ -40,7 +40,9 @@ def point_symlink(link: Path, target: str) -> None:
 
 def make_directory(path: Path, mode: int = 0o755, group: int | None = None) -> None:
     """``mkdir -p``, and this mode and group whatever the caller's umask and account."""
-    path.mkdir(parents=True, exist_ok=True)
+    # Below a directory of a group's the group is inherited, and with it the bit that bequeaths it: units that may not
+    # set that bit themselves (RestrictSUIDSGID=) find nothing left to change.
+    path.mkdir(mode=mode & 0o777, parents=True, exist_ok=True)
     if group is not None and path.stat().st_gid != group:
         os.chown(path, -1, group)
     if path.stat().st_mode & 0o7777 != mode:
