@@ -31,12 +31,12 @@ class ServerApp:
     def host(self) -> str:
         return f"{self.name}.{self.server.address}.sslip.io"
 
-    def create(self, files: Files, **settings: object) -> ServerApp:
+    def create(self, files: Files, *more: str, **settings: object) -> ServerApp:
         self.server.do("git", "init", "--quiet", "--initial-branch=main", self.repository)
         self.commit(files)
         chosen = [f"{key}={value}" for key, value in {**QUICK, **settings}.items()]
         arguments = ("--repo", f"file://{self.repository}", "--set", *chosen)
-        self.server.bakery("create_deployment", self.name, *arguments)
+        self.server.bakery("create_deployment", self.name, *more, *arguments)
         return self
 
     def commit(self, files: Files) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +75,21 @@ def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The installed server among what decides over names and certificates, for the tests of one module."""
     with world_around(server, tmp_path_factory.mktemp("acme")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def ready(server: Server, base_image: None) -> Server:
+    """Installed, with the base image that the Dockerfile names, and allowed to fetch from its own disk."""
+    if server.admin is None or not server.exists("/usr/local/bin/bakery"):
+        server.install()
+    save = subprocess.Popen(["docker", "save", "oven/bun:1"], stdout=subprocess.PIPE)
+    subprocess.run(["docker", "exec", "-i", server.name, "docker", "load"], stdin=save.stdout, check=True, timeout=120)
+    assert save.wait(30) == 0
+    allow_file_repositories(server)
+    return server
+
+
+def allow_file_repositories(server: Server) -> None:
+    server.do("sed", "-i", "$ a BAKERY_ALLOW_FILE_REPOSITORIES=true", "/opt/bakery/.env")
+    server.do("systemctl", "restart", "bakery.target")
+    server.wait_until_healthy()

@@ -11,7 +11,9 @@ from tests.integration.waiting import until
 
 ACTIVE = ("bakery.target", *SERVICES, RENEWAL_TIMER, "nginx.service", "redis-server@bakery.service", "docker.service")
 SECRETS = ("DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "ENCRYPTION_KEY")
+MAKE_DATABASE = "from databases.services.provisioning import create_database; create_database('orders', by=None)"
 SITE = "server { listen 80; server_name shop.example; location / { return 200 'shop'; } }\n"
+ADMIN_URL = "/opt/bakery/postgres-admin-url"
 PLACES = "/etc /opt /srv /usr /var/lib /var/log"
 
 
@@ -23,6 +25,10 @@ def everything(server: Server) -> str:
 def secrets(server: Server) -> dict[str, str]:
     lines = (line.partition("=") for line in server.read("/opt/bakery/.env").splitlines())
     return {name: value for name, _, value in lines if name in SECRETS}
+
+
+def as_postgres(server: Server, query: str) -> str:
+    return server.do("runuser", "-u", "postgres", "--", "psql", "-qAtX", "-c", query).strip()
 
 
 def test_the_preflight_says_all_that_is_wrong_at_once_and_changes_nothing(server: Server) -> None:
@@ -84,11 +90,19 @@ def test_a_second_run_mends_what_is_broken_and_keeps_secrets_and_data(installed:
     release = installed.do("readlink", "-f", "/opt/bakery/current").strip()
     lost = ["/etc/systemd/system/bakery.service", "/etc/redis/redis-bakery.conf", "/etc/nginx/conf.d/bakery.conf"]
     installed.do("rm", "-r", *lost, "/usr/local/bin/bakery", f"{release}/manage.py", f"{release}/.venv/bin/python3")
-    installed.do("runuser", "-u", "postgres", "--", "psql", "-c", "ALTER ROLE bakery PASSWORD 'another'")
+    address = installed.read(ADMIN_URL)
+    as_postgres(installed, "ALTER ROLE bakery PASSWORD 'another'")
+    as_postgres(installed, "ALTER ROLE bakery_admin NOCREATEROLE PASSWORD 'another'")
+    as_postgres(installed, "GRANT CONNECT ON DATABASE bakery TO PUBLIC")
+    installed.do("chmod", "644", ADMIN_URL)
     installed.install("--domain", "panel.example.com")
     assert [path for path in lost if not installed.exists(path)] == []
     assert [unit for unit in ACTIVE if not installed.is_active(unit)] == []
     assert secrets(installed) == before
+    assert installed.read(ADMIN_URL) == address
+    assert installed.says("stat", "-c", "%U:%G %a", ADMIN_URL) == "root:root 600"
+    assert "are made as bakery_admin" in installed.bakery("doctor").output
+    assert as_postgres(installed, "SELECT has_database_privilege('public', 'bakery', 'CONNECT')") == "f"
     kept = installed.read("/opt/bakery/.env")
     assert "# a note\nBAKERY_LEASE_SECONDS=20\n" in kept
     assert installed.says("stat", "-c", "%a", "/opt/bakery/.env") == "640"
@@ -141,14 +155,19 @@ def test_uninstalled_and_installed_again_it_goes_on_with_its_data_beside_another
 
 
 def test_uninstalled_with_its_data_nothing_of_it_is_left(installed: Server) -> None:
+    installed.bakery("shell", "-c", MAKE_DATABASE)
+    until(lambda: "bakery_db_" in as_postgres(installed, "SELECT string_agg(datname, ' ') FROM pg_database"))
+    as_postgres(installed, "CREATE DATABASE of_somebody_else")
     said = installed.uninstall("--delete-data")
     assert "postgresql" in said
     left = installed.says("find", *PLACES.split(), "-xdev", "-iname", "*bakery*", "-not", "-path", "/srv/*")
     assert [
         path for path in left.splitlines() if "/etc/systemd/system/multi-user" in path or "journal" not in path
     ] == []
-    listed = installed.do("runuser", "-u", "postgres", "--", "psql", "-Atc", "SELECT datname FROM pg_database")
-    assert "bakery" not in listed
+    databases, roles = "SELECT datname FROM pg_database", "SELECT rolname FROM pg_roles"
+    assert "of_somebody_else" in as_postgres(installed, databases)
+    assert "bakery" not in as_postgres(installed, f"{databases} UNION ALL {roles}")
+    as_postgres(installed, "DROP DATABASE of_somebody_else")
     assert installed.answers()[0] in (200, 404)  # Nginx's own page again
     with pytest.raises(requests.RequestException):
         installed.request(port=4100)

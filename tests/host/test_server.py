@@ -5,11 +5,10 @@ The tests share one server and two applications, and leave both serving.
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from tests.host.apps_on_a_server import ServerApp
+from tests.host.conftest import allow_file_repositories
 from tests.host.server import Server
 from tests.integration.apps import Files, healthy, package
 from tests.integration.waiting import until
@@ -29,24 +28,6 @@ def containerised(version: str) -> Files:
 
 def slow_to_build(version: str) -> Files:
     return {**healthy(version), **package(build="bun build.ts"), "build.ts": "await Bun.sleep(20_000);"}
-
-
-@pytest.fixture(scope="module")
-def ready(server: Server, base_image: None) -> Server:
-    """Installed, with the base image that the Dockerfile names, and allowed to fetch from its own disk."""
-    if server.admin is None or not server.exists("/usr/local/bin/bakery"):
-        server.install()
-    save = subprocess.Popen(["docker", "save", "oven/bun:1"], stdout=subprocess.PIPE)
-    subprocess.run(["docker", "exec", "-i", server.name, "docker", "load"], stdin=save.stdout, check=True, timeout=120)
-    assert save.wait(30) == 0
-    allow_file_repositories(server)
-    return server
-
-
-def allow_file_repositories(server: Server) -> None:
-    server.do("sed", "-i", "$ a BAKERY_ALLOW_FILE_REPOSITORIES=true", "/opt/bakery/.env")
-    server.do("systemctl", "restart", "bakery.target")
-    server.wait_until_healthy()
 
 
 @pytest.fixture(scope="module")
