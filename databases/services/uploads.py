@@ -112,7 +112,7 @@ def find_upload(token: str, name: str = "") -> Upload:
 
 def forget_upload(token: str) -> None:
     if _TOKEN.match(token):
-        for name in (token, f"{token}{UNPACKED}"):
+        for name in (token, _part(token).name, f"{token}{UNPACKED}"):
             (uploads_dir() / name).unlink(missing_ok=True)
 
 

@@ -15,6 +15,7 @@ from databases.services.backup_files import path_of
 from databases.services.backups import request_backup
 from databases.services.uploads import uploads_dir
 from databases.services.work import work_on
+from tests.instance import Instance
 from tests.integration import restores
 from tests.integration.people import bob, charlie
 from tests.integration.postgres_hosts import MAJORS, PostgresHosts
@@ -123,3 +124,20 @@ def test_what_is_asked_wrongly_is_answered_in_words(cakes: Cakes, client: Client
     for (path, body), expected in wrong.items():
         answer = client.post(f"/api/{path}", dict(body), content_type=JSON)
         assert (answer.status_code >= 400, answer.json()["id"]) == (True, expected), path
+
+
+def test_a_piece_may_be_as_large_as_is_said(instance: Instance) -> None:
+    session = instance.client()
+    token = session.get(f"{instance.base_url}/api/session", timeout=60).json()["csrf_token"]
+    headers = {"X-CSRFToken": token, "Content-Type": "application/octet-stream"}
+    begun = session.post(f"{instance.base_url}/api/uploads", headers=headers, timeout=60).json()
+    there = f"{instance.base_url}/api/uploads/{begun['token']}"
+    for number in range(2):
+        at = number * begun["piece_bytes"]
+        piece = b"-" * begun["piece_bytes"]
+        stored = session.put(f"{there}?at={at}", data=piece, headers=headers, timeout=60).json()
+        assert stored["size_bytes"] == at + len(piece)
+    part = instance.data_dir / "uploads" / f"{begun['token']}.part"
+    assert part.stat().st_size == 2 * begun["piece_bytes"]
+    assert session.delete(there, headers=headers, timeout=60).status_code == 200
+    assert not part.exists()

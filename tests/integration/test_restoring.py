@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import threading
 from pathlib import Path
@@ -177,3 +178,37 @@ def test_a_database_is_cloned(cakes: Cakes) -> None:
     assert cakes.names == {"éclair"}
     assert beside(clone) == set()
     assert clone.row.previous == ""
+
+
+@pytest.mark.skipif(len(MAJORS) < 2, reason="this machine has one version of PostgreSQL alone")
+def test_dumps_of_another_version(postgres_hosts: PostgresHosts, settings: Any, tmp_path: Path) -> None:
+    """Of an older one and of a newer one; in the custom format where there is a pg_restore that reads it."""
+    older, newer = sorted((postgres_hosts.of(name) for name in MAJORS), key=lambda host: host.major)
+    restores.use(newer, tmp_path, settings)
+    (tmp_path / "tools").unlink()
+    (tmp_path / "tools").symlink_to(postgres_hosts.of("embedded").private_tools)
+    into_newer = restores.make(newer, "modern")
+    dumps = {}
+    for host, name in ((older, "elsewhere-old"), (newer, "elsewhere-new")):
+        host.sql(f'DROP DATABASE IF EXISTS "{name}"')
+        host.sql(f'CREATE DATABASE "{name}"')
+        host.sql(HARD, database=name)
+        dumps[host.major] = [restores.pg_dump(host, name, "--format=custom"), restores.pg_dump(host, name)]
+    for dump in dumps[older.major]:
+        task = into_newer.upload(dump)
+        assert task.state == TaskState.SUCCEEDED, into_newer.log(task)
+        assert into_newer.sql("SELECT count(*) FROM v") == [(4,)]
+        into_newer.worked(confirm_restore(into_newer.row, by=None))
+
+    settings.BAKERY = dataclasses.replace(settings.BAKERY, postgres_admin_url=older.admin)
+    into_older = restores.make(older, "settled")
+    custom, plain = dumps[newer.major]
+    (tmp_path / "tools").unlink()  # with the older version's programs alone
+    task = into_older.upload(custom)
+    assert (task.state, task.error_id) == (TaskState.FAILED, "postgres.newer-dump")
+    (tmp_path / "tools").symlink_to(postgres_hosts.of("embedded").private_tools)
+    for dump in (custom, plain):
+        task = into_older.upload(dump)
+        assert task.state == TaskState.SUCCEEDED, into_older.log(task)
+        assert into_older.sql("SELECT count(*) FROM v") == [(4,)]
+        into_older.worked(confirm_restore(into_older.row, by=None))
