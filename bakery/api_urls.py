@@ -15,7 +15,7 @@ from bakery.permissions import person_of, requires
 from bakery.roles import Action
 from bakery.updates import api as updates
 from databases import api as databases
-from databases import api_restores
+from databases import api_access, api_restores
 from deployments import api as deployments
 from domains import api as domains
 
@@ -64,6 +64,7 @@ urlpatterns = [
     *deployments.urlpatterns,
     *domains.urlpatterns,
     *databases.urlpatterns,
+    *api_access.urlpatterns,
     *api_restores.urlpatterns,
     *updates.urlpatterns,
     path("<path:rest>", unknown, name="api-unknown"),
