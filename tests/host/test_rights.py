@@ -12,7 +12,7 @@ from tests.integration.apps import healthy
 from tests.integration.waiting import until
 
 # systemd.exec(5): what "systemd-analyze security" gives at most, 0 is best, 10 is a service without any hardening.
-MOST_EXPOSED = {"bakery": 2.0, "bakery-beat": 2.0, "bakery-logs": 2.0, "bakery-worker": 4.0}
+MOST_EXPOSED = {"bakery": 2.0, "bakery-beat": 2.0, "bakery-logs": 2.0, "bakery-worker": 4.0, "bakery-databases": 2.0}
 UNPRIVILEGED = ("bakery", "bakery-beat", "bakery-logs")
 PLACES = (
     "/opt/bakery",
