@@ -44,7 +44,8 @@ def new(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("url")
 @require_http_methods(["GET", "POST"])
 def register(request: HttpRequest) -> HttpResponse:
-    form = RegisterForm(request.POST if request.method == "POST" else None)
+    initial = {"name": request.GET.get("name", "")}
+    form = RegisterForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:

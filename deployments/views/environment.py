@@ -109,6 +109,9 @@ def _page(
     context |= {
         # Without the values: a list has no use for them, and what is not read cannot leak.
         "variables": deployment.env_vars.defer("value"),
+        "attachments": deployment.attachments.select_related("database").only(
+            "variable", "pg_variables", "database__name", "deployment"
+        ),
         "changed_names": {name.removeprefix("env ") for name in context["changed"] if name.startswith("env ")},
         "add_form": add or VariableForm(),
         "paste_form": paste or DotenvForm(),

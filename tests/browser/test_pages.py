@@ -15,9 +15,12 @@ PAGES = (
     "/deployments/new",
     "/domains",
     "/databases",
+    "/databases/new",
+    "/databases/register",
     "/activity",
     "/settings/domain",
     "/settings/dns-providers",
+    "/settings/backup-storage",
     "/auth/password",
 )
 TABS = ("", "/releases", "/logs", "/environment", "/domains", "/databases", "/settings")

@@ -152,6 +152,13 @@ def test_a_deployment_lists_its_databases_and_a_database_its_deployments(shop: D
     assert f'href="/deployments/{shop.pk}/databases"' in read(charlie(), f"/databases/{database.pk}")
 
 
+def test_the_environment_names_the_variables_that_databases_make(shop: Deployment, database: Database) -> None:
+    page = read(charlie(), f"/deployments/{shop.pk}/environment")
+    assert "From databases" in page
+    assert f'href="/databases/{database.pk}"' in page
+    assert SECRET not in page
+
+
 def test_an_external_database_has_no_backups_and_says_what_is_wrong_with_it() -> None:
     found = Database.objects.create(
         name="far", kind=DatabaseKind.EXTERNAL, state=DatabaseState.READY, problem="It does not answer."
