@@ -1,0 +1,233 @@
+"""Backups that are due are asked for, late ones alarm, and what lies on the disk is compared with what is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.utils import timezone
+
+from bakery.models import Alarm, Task, TaskKind, TaskState
+from databases.models import Backup, BackupPlan, BackupReason, BackupState, Database, DatabaseKind, DatabaseState
+from databases.services import backup_files, inventory
+from databases.services.before_deploys import backup_before_deploy
+from databases.services.plans import set_plan
+from databases.services.restore_tests import request_restore_test
+from databases.services.watching_backups import ask_for_what_is_due, tell_of_absence
+from infrastructure.errors import Cancelled, Problem
+
+pytestmark = pytest.mark.django_db
+A_DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database.objects.create(name="shop", state=DatabaseState.READY)
+
+
+@pytest.fixture
+def root(settings: Any, tmp_path: Path) -> Path:
+    settings.BAKERY = dataclasses.replace(django_settings.BAKERY, backups_dir=tmp_path, data_dir=tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def good(database: Database, **more: Any) -> Backup:
+    started = more.pop("started_at", None)
+    made = Backup.objects.create(database=database, subject=database.name, state=BackupState.GOOD, **more)
+    if started:
+        Backup.objects.filter(pk=made.pk).update(started_at=started)
+        made.refresh_from_db()
+    return made
+
+
+def lying(backup: Backup) -> Path:
+    path = backup_files.root() / backup_files.name_of(backup)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"dump")
+    Backup.objects.filter(pk=backup.pk).update(file=backup_files.name_of(backup))
+    return path
+
+
+def open_alarms() -> set[str]:
+    return set(Alarm.objects.open().values_list("key", flat=True))
+
+
+def end(task: Task, state: TaskState = TaskState.SUCCEEDED) -> None:
+    Task.objects.filter(pk=task.pk).update(state=state, ended_at=timezone.now())
+
+
+def test_a_schedule_asks_once_also_for_all_that_was_missed(database: Database) -> None:
+    set_plan(database, by=None, cron="0 * * * *", test_every_days=0)
+    assert ask_for_what_is_due() == []
+    in_a_week = timezone.now() + 7 * A_DAY
+    (task,) = ask_for_what_is_due(in_a_week)
+    assert (task.kind, task.database, task.requested_by) == (TaskKind.BACK_UP, database, None)
+    assert task.ref == '{"reason": "schedule"}'
+    assert ask_for_what_is_due(in_a_week) == []
+    end(task)
+    assert ask_for_what_is_due(in_a_week + timedelta(seconds=10)) == []
+    assert len(ask_for_what_is_due(in_a_week + timedelta(hours=1))) == 1
+
+
+def test_one_that_is_under_way_is_waited_for_and_then_the_schedule_has_its_turn(database: Database) -> None:
+    set_plan(database, by=None, cron="0 * * * *", test_every_days=0)
+    later = timezone.now() + timedelta(hours=1)
+    (task,) = ask_for_what_is_due(later)
+    assert ask_for_what_is_due(later + timedelta(hours=1)) == []
+    end(task)
+    assert len(ask_for_what_is_due(later + timedelta(hours=1))) == 1
+
+
+def test_the_newest_backup_is_tried_every_so_many_days(database: Database) -> None:
+    set_plan(database, by=None, test_every_days=7)
+    assert ask_for_what_is_due() == []
+    first = good(database)
+    (task,) = ask_for_what_is_due()
+    assert (task.kind, task.ref) == (TaskKind.TEST_RESTORE, f'{{"backup": {first.pk}}}')
+    end(task)
+    Backup.objects.filter(pk=first.pk).update(tested_at=timezone.now(), test_ok=True)
+    good(database)
+    assert ask_for_what_is_due() == []
+    assert len(ask_for_what_is_due(timezone.now() + 7 * A_DAY)) == 1
+
+
+def test_a_database_elsewhere_is_backed_up_and_not_tried_there(database: Database) -> None:
+    Database.objects.update(kind=DatabaseKind.EXTERNAL)
+    database.refresh_from_db()
+    set_plan(database, by=None, cron="daily", test_every_days=1)
+    backup = good(database)
+    assert [task.kind for task in ask_for_what_is_due(timezone.now() + A_DAY)] == [TaskKind.BACK_UP]
+    assert ask_for_what_is_due(timezone.now() + A_DAY) == []
+    with pytest.raises(Problem, match="is on a server that is not Bakery's"):
+        request_restore_test(backup, by=None)
+
+
+def test_it_is_the_absence_of_a_good_one_that_alarms(database: Database) -> None:
+    key = f"database.backup-missing:{database.pk}"
+    set_plan(database, by=None, cron="0 * * * *")
+    tell_of_absence(timezone.now() + timedelta(hours=1))
+    assert open_alarms() == set()
+    late = timezone.now() + timedelta(hours=3)
+    Backup.objects.create(database=database, subject="shop", state=BackupState.FAILED)
+    tell_of_absence(late)
+    alarm = Alarm.objects.open().get(key=key)
+    assert alarm.urgent and "there is no good one at all" in alarm.message
+    good(database, started_at=late)
+    tell_of_absence(late)
+    assert open_alarms() == set()
+    tell_of_absence(late + timedelta(hours=3))
+    assert f"the last good one is of {late:%-d %B %Y}" in Alarm.objects.open().get(key=key).message
+    set_plan(database, by=None, cron="")
+    tell_of_absence(late + timedelta(hours=3))
+    assert open_alarms() == set()
+
+
+def test_a_new_schedule_is_not_late_for_what_was_not_wanted_before(database: Database) -> None:
+    set_plan(database, by=None, keep_last=3)
+    BackupPlan.objects.update(since=timezone.now() - 30 * A_DAY)
+    set_plan(database, by=None, cron="hourly")
+    tell_of_absence()
+    assert open_alarms() == set()
+    assert ask_for_what_is_due() == []
+
+
+def test_a_backup_whose_file_is_gone_is_none_unless_it_was_copied(database: Database, root: Path) -> None:
+    here, gone = good(database), good(database, file="1/1-gone.dump", sha256="a")
+    copied = good(database, file="1/2-gone.dump", storage_key="1/2-gone.dump")
+    lying(here)
+    inventory.take_stock()
+    for one in (here, gone, copied):
+        one.refresh_from_db()
+    assert [one.state for one in (here, gone, copied)] == [BackupState.GOOD, BackupState.FAILED, BackupState.GOOD]
+    assert "not there any more" in gone.problem
+    assert (copied.file, here.problem) == ("", "")
+
+
+def test_dumps_that_nobody_knows_are_told_of_and_left_alone(database: Database, root: Path) -> None:
+    known = lying(good(database))
+    stranger, fresh = known.with_name("1-strange.dump"), known.with_name("2-fresh.dump")
+    (root / "updates").mkdir()
+    for path in (stranger, fresh, root / "updates" / "3.dump"):
+        path.write_bytes(b"dump")
+    long_ago = time.time() - 7200
+    for path in (stranger, known, root / "updates" / "3.dump"):
+        os.utime(path, (long_ago, long_ago))
+    inventory.take_stock()
+    alarm = Alarm.objects.open().get(key=inventory.UNKNOWN)
+    assert f"{database.pk}/1-strange.dump." in alarm.message
+    assert stranger.exists()
+    stranger.unlink()
+    inventory.take_stock()
+    assert open_alarms() == set()
+
+
+def test_what_killed_workers_left_is_removed_and_what_is_being_written_is_not(database: Database, root: Path) -> None:
+    running = Backup.objects.create(database=database, subject="shop")
+    part = backup_files.part_of(running)
+    part.parent.mkdir(parents=True)
+    left = part.with_name(".7-20200101T000000Z.dump.part")
+    opened = root / "opened-7-abc"
+    opened.mkdir()
+    for path in (part, left, opened / "dump"):
+        path.write_bytes(b"dump")
+    os.utime(opened, (1, 1))
+    inventory.take_stock()
+    assert (part.exists(), left.exists(), opened.exists()) == (True, False, False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deploy_waits_for_the_backups_that_its_databases_plans_ask_for(database: Database) -> None:
+    other = Database.objects.create(name="other", state=DatabaseState.READY)
+    set_plan(database, by=None, before_deploys=True)
+    set_plan(other, by=None, before_deploys=False)
+    said: list[str] = []
+    began = timezone.now()
+
+    def finish() -> None:
+        """As a worker would, once it is asked."""
+        while not Task.objects.filter(kind=TaskKind.BACK_UP).exists():
+            time.sleep(0.02)
+        end(Task.objects.get(kind=TaskKind.BACK_UP))
+        connection.close()
+
+    worker = threading.Thread(target=finish)
+    worker.start()
+    databases = Database.objects.select_related("plan")
+    backup_before_deploy(databases, since=began, say=said.append, look=lambda: None)
+    worker.join()
+    task = Task.objects.get()
+    assert (task.database, task.ref) == (database, f'{{"reason": "{BackupReason.DEPLOY.value}"}}')
+    assert said == ["Backing up shop before the pre-deploy command", "shop is backed up"]
+    # Whoever resumes the deploy does not make a second one.
+    backup_before_deploy(databases, since=began, say=said.append, look=lambda: None)
+    assert Task.objects.count() == 1
+
+
+def test_a_deploy_whose_backup_fails_ends_and_one_that_is_cancelled_does_not_wait(database: Database) -> None:
+    set_plan(database, by=None, before_deploys=True)
+    databases = list(Database.objects.all())
+    began = timezone.now()
+
+    def cancelled() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        backup_before_deploy(databases, since=began, say=lambda line: None, look=cancelled)
+    task = Task.objects.get()
+    Task.objects.filter(pk=task.pk).update(error_message="The disk is full.", error_hint="Make room.")
+
+    def fail() -> None:
+        end(task, TaskState.FAILED)
+
+    with pytest.raises(Problem, match="could not be backed up before the deploy") as caught:
+        backup_before_deploy(databases, since=began, say=lambda line: None, look=fail)
+    assert caught.value.id == "backup.before-deploy"
