@@ -11,11 +11,12 @@ from django.urls import path
 from bakery.api import body_of, endpoint, flag, refuse_unknown, rows_wanted, text, text_list
 from bakery.permissions import access_database, person_of, requires
 from bakery.roles import Action
-from databases.models import Backup, Database
+from databases import api_backups
+from databases.models import Database
 from databases.services.dropping import drop_database
 from databases.services.overview import overviews
 from databases.services.provisioning import AT_BIRTH, LIMITS, change_database, create_database, register_external
-from databases.shapes import backup_shape, database_detail, database_shape
+from databases.shapes import database_detail, database_shape
 from deployments.models import Deployment
 from deployments.shapes import task_shape
 
@@ -81,17 +82,8 @@ def database(request: HttpRequest, name: str) -> Answer:
     return 202, task_shape(drop_database(found, by=person_of(request), backup_first=backup_first))
 
 
-@requires(Action.VIEW)
-@endpoint("GET")
-def backups(request: HttpRequest, name: str) -> Answer:
-    """Its backups, the newest first (?limit=)."""
-    found = access_database(request, name)
-    rows = Backup.objects.visible_to(request.user).for_list().filter(database=found)
-    return [backup_shape(backup) for backup in rows[: rows_wanted(request)]]
-
-
 urlpatterns = [
     path("databases", databases, name="api-databases"),
     path("databases/<str:name>", database, name="api-database"),
-    path("databases/<str:name>/backups", backups, name="api-database-backups"),
+    *api_backups.urlpatterns,
 ]

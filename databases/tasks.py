@@ -43,3 +43,13 @@ def take_stock() -> None:
     from databases.services.inventory import take_stock as compare
 
     compare()
+
+
+@shared_task(name="databases.tasks.check_storage")
+def check_storage(storage_id: int) -> None:
+    """Somebody wants to know whether it works."""
+    from databases.models import Storage
+    from databases.services.storage import check_storage as check
+
+    if found := Storage.objects.filter(pk=storage_id).first():
+        check(found)

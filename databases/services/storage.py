@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import replace
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from databases.models import Storage
 from infrastructure.errors import Problem, Refused
 from infrastructure.object_storage import Bucket, parse_endpoint
 from infrastructure.secret import Secret
+
+logger = logging.getLogger(__name__)
 
 
 def save_storage(
@@ -72,6 +77,20 @@ def check_storage(storage: Storage) -> str:
     Storage.objects.filter(pk=storage.pk).update(checked_at=timezone.now(), problem=problem)
     storage.refresh_from_db()
     return problem
+
+
+def request_check(storage: Storage) -> None:
+    """The same by a worker: the web process neither waits for it, nor loads what speaks S3."""
+    transaction.on_commit(lambda: _send(storage.pk), robust=True)
+
+
+def _send(pk: int) -> None:
+    from databases.tasks import check_storage as task
+
+    try:
+        task.apply_async((pk,), retry=False)
+    except (OperationalError, OSError) as error:
+        logger.warning("No worker could be woken to look at a storage: %s", error)
 
 
 def bucket_of(storage: Storage) -> Bucket:

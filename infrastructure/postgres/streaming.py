@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from infrastructure.errors import HostProblem
 from infrastructure.postgres.dumps import DUMP_SECONDS, LOCK_WAIT, RESTORE_SECONDS, explained, reader_of
-from infrastructure.postgres.server import Place, in_words
+from infrastructure.postgres.server import Place, first_line, in_words
 from infrastructure.postgres.tools import ClientTools, find_tools, fitting
 from infrastructure.runner import Command, CommandFailed, LogSink, Runner
 
@@ -68,6 +68,7 @@ def stream_dump(
         try:
             runner.run(command, on_output, into=into)
         except CommandFailed as failure:
+            counter.refuse_failed()  # which ends the transaction, and with it the snapshot
             raise explained(failure.result.output, command) from failure
         return Dumped(version, tools, counter.result())
 
@@ -169,11 +170,21 @@ class _Counter(threading.Thread):
         except Exception as error:  # noqa: BLE001 - raised where the result is asked for
             self._failure = error
 
-    def result(self) -> dict[str, int]:
-        self.join()
+    def refuse_failed(self) -> None:
+        if isinstance(self._failure, psycopg.errors.InsufficientPrivilege):
+            raise HostProblem(
+                "postgres.unreadable",
+                f"Not everything in the database can be read: {first_line(self._failure)}.",
+                "What belongs to another role than the database's owner has to be given to that one "
+                "(ALTER TABLE … OWNER TO …), or it has to be let in (GRANT SELECT, policies of row security).",
+            ) from self._failure
         with in_words():
             if self._failure:
                 raise self._failure
+
+    def result(self) -> dict[str, int]:
+        self.join()
+        self.refuse_failed()
         return self._rows
 
 

@@ -143,6 +143,15 @@ def test_a_file_that_was_changed_or_is_gone_is_not_opened(one_host: PostgresHost
     assert caught.value.id == "backup.file-gone"
 
 
+def test_what_the_owner_may_not_read_is_said_instead_of_left_out(host: PostgresHost, tmp_path: Path) -> None:
+    database = filled("foreign", host)
+    host.sql("CREATE TABLE theirs (id int)", database=database.database_name)  # a superuser's
+    task = carried_out(request_backup(database, by=None))
+    assert task.error_id == "postgres.unreadable"
+    assert "permission denied for table theirs" in task.error_message
+    assert files(tmp_path) == []
+
+
 def test_one_at_a_time_is_made_of_a_database(one_host: PostgresHost) -> None:
     database = filled("once", one_host)
     task = request_backup(database, by=None)
