@@ -88,6 +88,7 @@ def writing(backup: Backup) -> Iterator[BackupWriter]:
             part.unlink(missing_ok=True)
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode)
             with os.fdopen(handle, "wb") as file:
+                os.fchmod(handle, file_mode)  # whatever the umask
                 writer = BackupWriter(file, backup.passphrase if backup.sealed else None)
                 yield writer
                 writer.finish()
