@@ -25,6 +25,7 @@ import psycopg
 from benchmarks.instance import running_instance, say
 from benchmarks.memory import name_of, pss
 from benchmarks.table import table
+from infrastructure.postgres.streaming import COMPRESSION
 from infrastructure.postgres.tools import find_tools, fitting
 from infrastructure.quickstart import processes
 from tests.instance import Instance
@@ -140,13 +141,15 @@ def measure(instance: Instance, scale: int, rounds: int) -> None:
         f"answer = admin().connect('{database}').execute('SELECT pg_database_size(current_database())').fetchone()[0]"
     )
     memory = Memory(worker_of(instance))
-    bare_dump, dump, bare_restore, restore = [], [], [], []
+    bare_dump, same_dump, dump, bare_restore, restore = [], [], [], [], []
     own = instance.data_dir / "bare.dump"
     with memory.watched():
         for number in range(rounds):
             say(f"Round {number + 1} of {rounds} …")
             own.unlink(missing_ok=True)
             bare_dump.append(bench.run("pg_dump", "-Fc", "-f", str(own), database=database))
+            own.unlink()
+            same_dump.append(bench.run("pg_dump", "-Fc", f"-Z{COMPRESSION}", "-f", str(own), database=database))
             instance.manage("database", "backup", "bench-0", timeout=1800)
             dump.append(bench.taken("Task.objects.filter(kind='back-up')"))
             bench.run("psql", "-c", "DROP DATABASE IF EXISTS bare")
@@ -161,7 +164,11 @@ def measure(instance: Instance, scale: int, rounds: int) -> None:
     print(f"PostgreSQL {bench._major()}, a database of {size / MIB:.0f} MiB; medians of {rounds} rounds\n")
     rows = [("", "bare", "Bakery", "Bakery's share of bare throughput")]
     rows.append(("make a database", "", f"{median(made):.2f} s", ""))
-    for name, bare, ours in (("back up", bare_dump, dump), ("restore to try it", bare_restore, restore)):
+    for name, bare, ours in (
+        ("back up", bare_dump, dump),
+        ("back up, bare with the same compression", same_dump, dump),
+        ("restore to try it", bare_restore, restore),
+    ):
         share = median(bare) / median(ours)
         rows.append((name, f"{median(bare):.1f} s", f"{median(ours):.1f} s", f"{share:.2f}"))
     rows.append(("file", f"{own.stat().st_size / MIB:.1f} MiB", f"{file / MIB:.1f} MiB", ""))
