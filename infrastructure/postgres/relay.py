@@ -94,7 +94,9 @@ def address(text: str) -> tuple[str, int]:
 
 async def main(listen: str, target: str, allowed: str) -> None:
     relay = Relay(address(target), ipaddress.ip_network(allowed))
-    server = await asyncio.start_server(relay.serve, sock=await until_listening(address(listen)), limit=PIECE)
+    server = await asyncio.start_server(
+        relay.serve, sock=await until_listening(address(listen)), limit=PIECE, backlog=WAITING
+    )
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
