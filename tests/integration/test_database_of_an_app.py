@@ -11,6 +11,7 @@ from tests.instance import Instance
 from tests.integration.apps import MIGRATES, counts_visits
 from tests.integration.conftest import MakeApp
 from tests.integration.driving import Driven, rows
+from tests.integration.programs import kill
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -156,3 +157,26 @@ def test_a_rotated_password_reaches_restarts_and_rollbacks_and_no_log(instance: 
         until(lambda number=number: process_log(app, number).count("reaches postgresql://") == 2)
         assert before not in process_log(app, number)
         assert now not in process_log(app, number)
+
+
+def test_the_backup_before_a_deploy_can_be_cancelled_and_outlives_a_killed_worker(
+    instance: Instance, make_app: MakeApp
+) -> None:
+    app = made_with_database(make_app)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    instance.manage("database", "schedule", app.name, "--before-deploys")
+    app.repository.commit(counts_visits("2"))
+    with psycopg.connect(app.get("/env").json()["DATABASE_URL"]) as holding:
+        holding.execute("LOCK TABLE visits IN ACCESS EXCLUSIVE MODE")  # a dump waits for it
+        first = app.deploy(wait=False)
+        app.in_phase(first["id"], "back up")
+        app.cancel()
+        assert app.ended(first["id"])["state"] == "cancelled"
+        second = app.deploy(wait=False)
+        app.in_phase(second["id"], "back up")
+        kill(instance, "worker-deploys")
+    assert app.ended(second["id"])["state"] == "succeeded", app.build_log()
+    assert visit(app) == ("2", 1)
+    made = rows(instance, "SELECT state, reason FROM databases_backup WHERE subject = %s", app.name)
+    assert {"state": "good", "reason": "deploy"} in made
+    assert not [one for one in made if one["state"] != "good"]
