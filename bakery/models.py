@@ -72,6 +72,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def of_the_engine(self) -> TaskQuerySet:
         return self.exclude(kind__in=BESIDE_THE_ENGINE)
 
+    def about_no_database(self) -> TaskQuerySet:
+        """Those of a database go on, whatever becomes of the deployment that it was made for."""
+        return self.exclude(kind__in=ABOUT_DATABASES)
+
     def for_feed(self) -> TaskQuerySet:
         return self.select_related("deployment", "release", "requested_by").order_by("-created_at", "-pk")
 

@@ -118,7 +118,7 @@ def delete(deployment: Deployment, *, by: User | None, keep_databases: bool = Fa
             wake(locked.pk)
             return already
         _supersede_queued(locked)
-        locked.tasks.filter(state=TaskState.RUNNING).update(cancel_requested=True)
+        locked.tasks.filter(state=TaskState.RUNNING).about_no_database().update(cancel_requested=True)
         locked.deleting = True
         locked.save(update_fields=["deleting"])
         return _queue(locked, TaskKind.DELETE, by, None, ref=KEEP_DATABASES if keep_databases else "")

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.instance import Instance
-from tests.integration.apps import MIGRATES, counts_visits
+from tests.integration.apps import MIGRATES, counts_visits, healthy
 from tests.integration.conftest import MakeApp
 from tests.integration.driving import Driven, rows
 from tests.integration.programs import kill
@@ -45,11 +45,19 @@ def process_log(app: Driven, number: int) -> str:
     return "".join(row["data"] for row in found)
 
 
-def test_the_count_goes_on_through_deploys_restarts_and_rollbacks(make_app: MakeApp) -> None:
+def test_the_count_goes_on_through_deploys_restarts_and_rollbacks_and_no_log_shows_the_password(
+    make_app: MakeApp,
+) -> None:
     app = made_with_database(make_app)
     first = app.deploy()
-    assert first["state"] == "succeeded", app.build_log()
+    log = app.build_log()
+    assert first["state"] == "succeeded", log
     assert visit(app) == ("1", 1)
+    assert "the build has no database" in log
+    assert "migrated postgresql://bakery_db_" in log and ":[secret]@127.0.0.1:" in log
+    said = until(lambda: found if "reaches postgresql://" in (found := process_log(app, 1)) else "")
+    assert ":[secret]@127.0.0.1:" in said
+    assert password_of(app) not in log + said + str(app.steps(first["id"]))
     app.repository.commit(counts_visits("2"))
     assert app.deploy()["state"] == "succeeded", app.build_log()
     assert visit(app) == ("2", 2)
@@ -58,20 +66,6 @@ def test_the_count_goes_on_through_deploys_restarts_and_rollbacks(make_app: Make
     assert app.ask("rollback")["state"] == "succeeded", app.build_log()
     assert visit(app) == ("1", 4)
     assert app.get().json()["who"].endswith("_owner")  # what it makes belongs to no password
-
-
-def test_no_log_shows_the_password(make_app: MakeApp) -> None:
-    app = made_with_database(make_app)
-    task = app.deploy()
-    assert task["state"] == "succeeded", app.build_log()
-    password, log = password_of(app), app.build_log()
-    assert "the build has no database" in log
-    assert "migrated postgresql://bakery_db_" in log and ":[secret]@127.0.0.1:" in log
-    said = until(lambda: found if "reaches postgresql://" in (found := process_log(app, 1)) else "")
-    assert ":[secret]@127.0.0.1:" in said
-    steps = str(app.steps(task["id"]))
-    for text in (log, said, steps):
-        assert password not in text
 
 
 def test_a_backup_comes_before_the_pre_deploy_command_and_a_failed_one_ends_the_deploy(
@@ -138,12 +132,7 @@ def test_a_rotated_password_reaches_restarts_and_rollbacks_and_no_log(instance: 
     before = password_of(app)
     app.repository.commit(counts_visits("2"))
     assert app.deploy()["state"] == "succeeded", app.build_log()
-    instance.manage(
-        "shell",
-        "--command",
-        "from databases.models import Database; from databases.services.rotation import rotate_password\n"
-        f"rotate_password(Database.objects.get(name={app.name!r}), by=None)",
-    )
+    instance.manage("database", "rotate-password", app.name, "--no-wait")
     (task,) = rows(instance, "SELECT id FROM bakery_task WHERE kind = 'rotate-password' AND subject = %s", app.name)
     assert app.ended(task["id"])["state"] == "succeeded"
     now = password_of(app)
@@ -180,3 +169,43 @@ def test_the_backup_before_a_deploy_can_be_cancelled_and_outlives_a_killed_worke
     made = rows(instance, "SELECT state, reason FROM databases_backup WHERE subject = %s", app.name)
     assert {"state": "good", "reason": "deploy"} in made
     assert not [one for one in made if one["state"] != "good"]
+
+
+def test_what_was_attached_since_comes_with_the_next_deploy_and_not_with_a_restart(
+    instance: Instance, make_app: MakeApp
+) -> None:
+    app, other = make_app(healthy()), make_app(healthy(), "--database").name
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    instance.manage("database", "attach", other, app.name, "--variable", "OTHER_URL")
+    assert app.ask("restart")["state"] == "succeeded"
+    assert "OTHER_URL" not in app.get("/env").json()
+    assert instance.manage_json("status", app.name)["not_live_yet"] == ["env OTHER_URL"]  # type: ignore[index]
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    assert "using what was built then" in app.build_log()
+    assert app.get("/env").json()["OTHER_URL"].startswith("postgresql://")
+    instance.manage("database", "detach", other, app.name, "--variable", "OTHER_URL")
+    assert app.ask("rollback")["state"] == "succeeded", app.build_log()
+    assert "OTHER_URL" not in app.get("/env").json()  # the release before had none
+
+
+def test_a_database_that_another_deployment_uses_stays(instance: Instance, make_app: MakeApp) -> None:
+    app, other = make_app(healthy(), "--database"), make_app(healthy())
+    instance.manage("database", "attach", app.name, other.name, "--variable", "SHARED_URL")
+    assert app.ask("delete_deployment", "--yes")["state"] == "succeeded"
+    assert other.deploy()["state"] == "succeeded", other.build_log()
+    with psycopg.connect(other.get("/env").json()["SHARED_URL"]) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_release_whose_database_was_dropped_is_refused_before_anything_ends(
+    instance: Instance, make_app: MakeApp
+) -> None:
+    app = make_app(healthy("1"), "--database", one_writer=True)
+    assert app.deploy()["state"] == "succeeded", app.build_log()
+    instance.manage("database", "drop", app.name, "--yes", "--no-backup")
+    failed = app.ask("restart")
+    assert (failed["state"], failed["error_id"]) == ("failed", "database.gone")
+    assert f"v1 of {app.name} wants the database {app.name} in DATABASE_URL" in failed["error_message"]
+    assert app.version() == "1"
+    app.repository.commit(healthy("2"))
+    assert app.deploy()["state"] == "succeeded", app.build_log()

@@ -14,7 +14,8 @@ class Command(DeploymentCommand):
     action = Action.DEPLOY
 
     def perform_on(self, deployment: Deployment, options: dict[str, Any]) -> None:
-        tasks = list(deployment.tasks.unfinished().order_by("-pk"))  # the waiting ones first: none begins meanwhile
+        # The waiting ones first: none begins meanwhile.
+        tasks = list(deployment.tasks.unfinished().about_no_database().order_by("-pk"))
         if not tasks:
             raise Problem("cancel.nothing", f"{deployment.name} is doing nothing.")
         too_late = [task for task in tasks if not requests.cancel(task, by=self.by)]
