@@ -41,6 +41,7 @@ def render_overview(request: HttpRequest, pk: int, status: int = 200, **more: ob
         "attachments": uses_of(database),
         "attach_form": AttachForm(database=database) if context["may_change"] else None,
         "connection": connection_of(database),
+        "disclosed": database.disclosures.select_related("shown_to").first(),
         "recent": Task.objects.visible_to(request.user).filter(database=database).for_feed()[:6],
         "nothing_yet": "Nothing has been asked of this database yet.",
         **figures(database, request.GET.get("span", "")),

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_POST
 
 from bakery.permissions import access_database, person_of, requires
 from bakery.roles import Action
-from databases.models import Database, Disclosure
 from databases.presentation import connection_of
 from databases.services.connection import url_of
+from databases.services.disclosures import note_disclosure
 from databases.services.readers import drop_reader, make_reader
 from databases.services.rotation import rotate_password
 from databases.views.overview import render_overview
@@ -36,7 +36,7 @@ def reveal(request: HttpRequest, pk: int) -> HttpResponse:
         except Problem as problem:
             context["refused"] = said_in_one_line(problem)
         else:
-            note(database, request, CONNECTION_STRING)
+            note_disclosure(database, CONNECTION_STRING, to=person_of(request))
     return render(request, "databases/_url.html", context)
 
 
@@ -68,7 +68,3 @@ def end_reader(request: HttpRequest, pk: int) -> HttpResponse:
     database = access_database(request, pk)
     said = "The read-only role is being dropped."
     return do(request, lambda: drop_reader(database, by=person_of(request)), said, "databases:detail", pk)
-
-
-def note(database: Database, request: HttpRequest, what: str) -> None:
-    Disclosure.objects.create(database=database, subject=database.name, what=what, shown_to=person_of(request))

@@ -253,6 +253,7 @@ def test_whoever_reveals_the_connection_string_is_written_down_and_a_viewer_cann
     assert Disclosure.objects.get().shown_to == bob()
     assert SECRET not in browser(bob()).post(f"{path}?hide=1").content.decode()
     assert Disclosure.objects.count() == 1
+    assert "last shown to bob@example.com" in read(alice(), f"/databases/{database.pk}")
 
 
 def test_limits_are_changed_and_a_viewer_sees_them_only(database: Database) -> None:
