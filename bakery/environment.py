@@ -46,6 +46,7 @@ class Environment:
     builds_dir: Path
     backups_dir: Path
     dump_upload_mb: int  # the largest dump that may be uploaded
+    new_databases_backups: str  # when a new database is backed up, until somebody says otherwise: "daily" or "never"
     github_client_id: str
     github_client_secret: str
     certbot: str  # the program, by name or path
@@ -119,6 +120,7 @@ def read_environment() -> Environment:
         builds_dir=reader.directory("BAKERY_BUILDS_DIR", str(data_dir / "builds")),
         backups_dir=reader.directory("BAKERY_BACKUPS_DIR", str(data_dir / "backups")),
         dump_upload_mb=reader.number("BAKERY_DUMP_UPLOAD_MB", 4096),
+        new_databases_backups=reader.choice("BAKERY_NEW_DATABASES_BACKUPS", ("daily", "never")),
         github_client_id=reader.text("GITHUB_CLIENT_ID", ""),
         github_client_secret=reader.secret("GITHUB_CLIENT_SECRET") or "",
         certbot=reader.text("BAKERY_CERTBOT", "certbot"),

@@ -20,7 +20,8 @@ from infrastructure.quickstart.options import Options
 from tests.integration.acme_listener import make_listener
 
 # What a killed worker left is picked up soon, so that tests of that need not wait.
-OWN_SETTINGS = {"BAKERY_LEASE_SECONDS": "3"}
+# Backups that nobody asked for would come between what a test looks at, in some hours of the night.
+OWN_SETTINGS = {"BAKERY_LEASE_SECONDS": "3", "BAKERY_NEW_DATABASES_BACKUPS": "never"}
 _held: list[IO[str]] = []
 _ports: list[int] = []
 DATA_DIR = "BAKERY_TEST_DATA_DIR"  # keep the instance's data in this directory, to look into it afterwards

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -20,23 +21,23 @@ NUMBERS = frozenset({"keep_last", "keep_daily", "keep_weekly", "keep_monthly", "
 CHANGEABLE = NUMBERS | {"cron", "storage", "passphrase", "before_deploys"}
 
 
-def set_plan(database: Database, *, by: User | None, **settings: Any) -> BackupPlan:
+def set_plan(database: Database, *, by: User | None, **said: Any) -> BackupPlan:
     """Change what is given, of ``CHANGEABLE``; the rest stays. ``cron``: five fields in UTC, a word (``daily``), or ""
     for none. ``storage``: a ``Storage``, its name, or None. ``passphrase``: of backups from now on; "" for no seal."""
-    if unknown := settings.keys() - CHANGEABLE:
+    if unknown := said.keys() - CHANGEABLE:
         raise ValidationError(dict.fromkeys(sorted(unknown), "There is no such setting of a plan."))
     with transaction.atomic():
         Database.objects.select_for_update().get(pk=database.pk)
         plan = BackupPlan.objects.filter(database=database).first() or BackupPlan(database=database)
         before = plan.schedule
-        if "cron" in settings:
-            _schedule(plan, str(settings["cron"] or ""))
-        if "storage" in settings:
-            plan.storage = _storage(settings["storage"])
-        if "passphrase" in settings:
-            plan.passphrase = _passphrase(settings["passphrase"])
-        for name in (NUMBERS | {"before_deploys"}) & settings.keys():
-            setattr(plan, name, settings[name])
+        if "cron" in said:
+            _schedule(plan, str(said["cron"] or ""))
+        if "storage" in said:
+            plan.storage = _storage(said["storage"])
+        if "passphrase" in said:
+            plan.passphrase = _passphrase(said["passphrase"])
+        for name in (NUMBERS | {"before_deploys"}) & said.keys():
+            setattr(plan, name, said[name])
         plan.full_clean(exclude=["database", "passphrase"])
         plan.save()
         plan.refresh_from_db()
@@ -44,6 +45,12 @@ def set_plan(database: Database, *, by: User | None, **settings: Any) -> BackupP
             _forget(before)
     announce("database", database.pk)
     return plan
+
+
+def begin_plan(database: Database, *, by: User | None) -> None:
+    """A new database is backed up from the next night on, at a time of its own, unless the settings say never."""
+    if settings.BAKERY.new_databases_backups == "daily" and not BackupPlan.objects.filter(database=database).exists():
+        set_plan(database, by=by, cron=scheduling.by_night(database.pk))
 
 
 def _schedule(plan: BackupPlan, text: str) -> None:

@@ -13,6 +13,7 @@ from bakery.models import Task, TaskKind
 from databases.models import Database, DatabaseKind, DatabaseState
 from databases.services.attaching import attach
 from databases.services.external import checked_url
+from databases.services.plans import begin_plan
 from databases.services.requests import ask
 from deployments.models import Deployment
 from infrastructure.errors import Problem, Refused
@@ -49,6 +50,7 @@ def create_database(
     with transaction.atomic():
         database.full_clean()
         database.save()
+        begin_plan(database, by=by)
         if deployment and attach_as:
             attach(database, deployment, by=by, variable=attach_as, pg_variables=pg_variables)
         ask(database, TaskKind.CREATE_DATABASE, by=by)

@@ -25,6 +25,7 @@ from infrastructure.postgres.streaming import restore_into, rows_of
 
 FAILED = "database.restore-test"
 MOST_DIFFERENCES = 5
+SETTLED = timedelta(minutes=10)  # who has just made a backup may try it, or put it to use
 
 
 def request_restore_test(subject: Backup | Database, *, by: User | None) -> Task:
@@ -53,7 +54,7 @@ def is_due(plan: BackupPlan, now: datetime) -> Backup | None:
     if not plan.test_every_days or not plan.database.is_managed:
         return None
     newest = plan.database.backups.good().first()
-    if newest is None or newest.tested_at:
+    if newest is None or newest.tested_at or now - (newest.ended_at or newest.started_at) < SETTLED:
         return None
     tested = plan.database.backups.filter(tested_at__isnull=False).order_by("-tested_at").first()
     if tested and tested.tested_at and now - tested.tested_at < timedelta(days=plan.test_every_days):

@@ -20,7 +20,9 @@ from databases.models import Backup, BackupPlan, BackupReason, BackupState, Data
 from databases.services import backup_files, inventory
 from databases.services.before_deploys import backup_before_deploy
 from databases.services.plans import set_plan
+from databases.services.provisioning import create_database
 from databases.services.restore_tests import request_restore_test
+from databases.services.scheduling import next_time
 from databases.services.watching_backups import ask_for_what_is_due, tell_of_absence
 from infrastructure.errors import Cancelled, Problem
 
@@ -91,13 +93,28 @@ def test_the_newest_backup_is_tried_every_so_many_days(database: Database) -> No
     set_plan(database, by=None, test_every_days=7)
     assert ask_for_what_is_due() == []
     first = good(database)
-    (task,) = ask_for_what_is_due()
+    assert ask_for_what_is_due() == [], "whoever has just made it may try it"
+    (task,) = ask_for_what_is_due(timezone.now() + timedelta(minutes=11))
     assert (task.kind, task.ref) == (TaskKind.TEST_RESTORE, f'{{"backup": {first.pk}}}')
     end(task)
     Backup.objects.filter(pk=first.pk).update(tested_at=timezone.now(), test_ok=True)
     good(database)
-    assert ask_for_what_is_due() == []
+    assert ask_for_what_is_due(timezone.now() + A_DAY) == []
     assert len(ask_for_what_is_due(timezone.now() + 7 * A_DAY)) == 1
+
+
+def test_a_new_database_is_backed_up_every_night_and_tried_every_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        django_settings, "BAKERY", dataclasses.replace(django_settings.BAKERY, new_databases_backups="daily")
+    )
+    first, second = create_database("first", by=None), create_database("second", by=None)
+    assert next_time(first.plan.schedule, timezone.now()) - timezone.now() <= A_DAY
+    assert first.plan.schedule != second.plan.schedule, "dumps take turns"
+    assert first.plan.test_every_days == 7
+    monkeypatch.setattr(
+        django_settings, "BAKERY", dataclasses.replace(django_settings.BAKERY, new_databases_backups="never")
+    )
+    assert not hasattr(create_database("third", by=None), "plan")
 
 
 def test_a_database_elsewhere_is_backed_up_and_not_tried_there(database: Database) -> None:

@@ -79,3 +79,9 @@ def test_it_is_late_when_no_good_one_came_in_time_whatever_else_was_done() -> No
     assert late_since(daily, at("2026-10-30T03:00"), at("2026-11-02T05:00")) == expected
     assert late_since(daily, at("2026-11-02T03:00:10"), at("2026-11-03T03:59")) is None
     assert late_since(daily, at("2026-11-02T03:00:10"), at("2026-11-03T04:01")) == at("2026-11-03T03:00")
+
+
+def test_new_databases_have_their_turns_between_one_and_five_at_night() -> None:
+    turns = [next_time(parse(scheduling.by_night(number)), at("2026-11-01T00:00")) for number in range(1, 241)]
+    assert len(set(turns)) == 240
+    assert (min(turns), max(turns)) == (at("2026-11-01T01:00"), at("2026-11-01T04:59"))
