@@ -30,6 +30,8 @@ def counting(server: Server, name: str, more: dict[str, str]) -> ServerApp:
     """With a database of its own."""
     files = {**counts_visits(), **more}
     app = ServerApp(server, name).create(files, "--database", "--pre-deploy-command", MIGRATES)
+    # The nightly ones of a new database would come in between, for who runs this at night.
+    command(server, "schedule", name, "--cron", "", "--test-every-days", "0")
     app.deploy(files)
     return app
 
