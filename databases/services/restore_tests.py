@@ -50,14 +50,14 @@ def request_restore_test(subject: Backup | Database, *, by: User | None) -> Task
 
 
 def is_due(plan: BackupPlan, now: datetime) -> Backup | None:
-    """The backup to be tried now, where none was for as long as the plan says."""
+    """The backup to be tried now: where none was for as long as the plan says, or the last one that was has failed."""
     if not plan.test_every_days or not plan.database.is_managed:
         return None
     newest = plan.database.backups.good().first()
     if newest is None or newest.tested_at or now - (newest.ended_at or newest.started_at) < SETTLED:
         return None
     tested = plan.database.backups.filter(tested_at__isnull=False).order_by("-tested_at").first()
-    if tested and tested.tested_at and now - tested.tested_at < timedelta(days=plan.test_every_days):
+    if tested and tested.test_ok and tested.tested_at and now - tested.tested_at < timedelta(days=plan.test_every_days):
         return None
     return newest
 

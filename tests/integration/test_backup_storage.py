@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from infrastructure.errors import Cancelled, HostProblem, Problem, Refused
 from infrastructure.object_storage import Bucket, parse_endpoint
 from infrastructure.secret import Secret
 from tests.integration.backed_up import backed_up, carried_out, filled, point_to
+from tests.integration.dying import after, in_phase, killed_in
 from tests.integration.postgres_hosts import MAJORS, PostgresHost, PostgresHosts
 from tests.integration.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
 
@@ -90,6 +91,21 @@ def test_a_bucket_that_is_away_costs_the_copy_and_not_the_backup_and_the_next_on
     assert set(server.objects()) == {first.storage_key, second.storage_key}
     assert first.storage_problem == ""
     assert not Alarm.objects.open().filter(key=f"database.backup-copy:{database.pk}").exists()
+
+
+@pytest.mark.parametrize("arrange", [in_phase("copy"), after(Bucket, "put")], ids=["before the copy", "in the copy"])
+def test_a_copy_whose_worker_is_killed_is_made_by_the_next_one(
+    host: PostgresHost, server: S3Server, arrange: Callable[[], None]
+) -> None:
+    database = filled("killed-copy", host)
+    set_plan(database, by=None, storage=storage_at(server))
+    task = request_backup(database, by=None)
+    killed_in(arrange, database)
+    made = Backup.objects.get()
+    assert made.state == BackupState.GOOD
+    assert carried_out(task).state == TaskState.SUCCEEDED
+    backup = Backup.objects.get()
+    assert (backup.sha256, list(server.objects())) == (made.sha256, [backup.storage_key])
 
 
 def test_what_cannot_be_deleted_there_now_is_deleted_later(host: PostgresHost, server: S3Server) -> None:

@@ -152,6 +152,19 @@ def test_what_the_owner_may_not_read_is_said_instead_of_left_out(host: PostgresH
     assert files(tmp_path) == []
 
 
+def test_a_server_that_is_down_is_said_and_nothing_is_left(one_host: PostgresHost, tmp_path: Path) -> None:
+    database = filled("down", one_host)
+    one_host.stop()
+    try:
+        task = carried_out(request_backup(database, by=None))
+    finally:
+        one_host.start()
+    assert (task.state, task.error_id) == (TaskState.FAILED, "postgres.silent")
+    assert files(tmp_path) == []
+    backed_up(database)
+    assert not Alarm.objects.open().filter(key__endswith=f":{database.pk}").exists()
+
+
 def test_one_at_a_time_is_made_of_a_database(one_host: PostgresHost) -> None:
     database = filled("once", one_host)
     task = request_backup(database, by=None)

@@ -98,9 +98,16 @@ def test_the_newest_backup_is_tried_every_so_many_days(database: Database) -> No
     assert (task.kind, task.ref) == (TaskKind.TEST_RESTORE, f'{{"backup": {first.pk}}}')
     end(task)
     Backup.objects.filter(pk=first.pk).update(tested_at=timezone.now(), test_ok=True)
-    good(database)
+    second = good(database)
     assert ask_for_what_is_due(timezone.now() + A_DAY) == []
-    assert len(ask_for_what_is_due(timezone.now() + 7 * A_DAY)) == 1
+    (task,) = ask_for_what_is_due(timezone.now() + 7 * A_DAY)
+    end(task)
+    # One that failed does not stand for the next one.
+    Backup.objects.filter(pk=second.pk).update(tested_at=timezone.now(), test_ok=False)
+    assert ask_for_what_is_due(timezone.now() + A_DAY) == []
+    third = good(database)
+    (task,) = ask_for_what_is_due(timezone.now() + timedelta(minutes=11))
+    assert task.ref == f'{{"backup": {third.pk}}}'
 
 
 def test_a_new_database_is_backed_up_every_night_and_tried_every_week(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from bakery.models import Task, TaskState
-from databases.models import Backup, BackupState, Database
+from databases.models import Backup, BackupState
 from databases.services import backing_up, backup_files
 from databases.services.backups import request_backup
-from databases.services.job import DatabaseJob
 from databases.services.plans import set_plan
 from databases.services.restore_tests import request_restore_test
-from databases.services.work import work_on
 from infrastructure.runner import Runner
 from tests.integration.backed_up import backed_up, carried_out, filled, point_to
+from tests.integration.dying import after, before, in_phase, killed_in
 from tests.integration.postgres_hosts import MAJORS, PostgresHost, PostgresHosts
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -32,57 +27,6 @@ def host(postgres_hosts: PostgresHosts, settings: Any, tmp_path: Path) -> Postgr
     found = postgres_hosts.of(MAJORS[0])
     point_to(settings, found, tmp_path)
     return found
-
-
-def dies() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def killed_in(arrange: Callable[[], object], database: Database) -> None:
-    """A worker works on the database, and is killed where ``arrange`` has put it."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        try:
-            arrange()
-            work_on(database.pk)
-        finally:
-            os._exit(1)  # it was not killed
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "it lived"
-
-
-def in_phase(name: str) -> Callable[[], None]:
-    def arrange() -> None:
-        phase = DatabaseJob.phase
-
-        @contextmanager
-        def deadly(self: DatabaseJob, begun: str) -> Iterator[None]:
-            with phase(self, begun):
-                if begun == name:
-                    dies()
-                yield
-
-        DatabaseJob.phase = deadly  # type: ignore[method-assign]
-
-    return arrange
-
-
-def before(owner: Any, name: str) -> Callable[[], None]:
-    return lambda: setattr(owner, name, lambda *_, **__: dies())
-
-
-def after(owner: Any, name: str) -> Callable[[], None]:
-    def arrange() -> None:
-        real = getattr(owner, name)
-
-        def deadly(*given: Any, **named: Any) -> None:
-            real(*given, **named)
-            dies()
-
-        setattr(owner, name, deadly)
-
-    return arrange
 
 
 def left_of(host: PostgresHost, directory: Path) -> tuple[set[str], set[str], list[str]]:
