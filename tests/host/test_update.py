@@ -107,8 +107,9 @@ def tables(server: Server) -> str:
 
 
 def databases(server: Server) -> list[str]:
-    listed = server.do("psql", _setting(server, "DATABASE_URL"), "-Atc", "SELECT datname FROM pg_database")
-    return [name for name in listed.split() if name.startswith("bakery")]
+    """Bakery's own, and what is made beside it; those of applications have other owners."""
+    owned = "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = 'bakery'"
+    return server.do("psql", _setting(server, "DATABASE_URL"), "-Atc", owned).split()
 
 
 def update(server: Server, *argv: str) -> Outcome:
