@@ -21,7 +21,7 @@ from bakery.panel.backup import private_tools
 from databases.models import Database
 from databases.services.job import DatabaseJob
 from databases.services.provisioning import EXTENSIONS
-from databases.services.readers import let_reader_in
+from databases.services.reader_story import let_reader_in
 from databases.services.server import administrator, names_of
 from infrastructure.disk import is_short
 from infrastructure.errors import HostProblem, Refused

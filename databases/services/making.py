@@ -9,7 +9,7 @@ from psycopg import sql
 
 from bakery.events import announce
 from databases.models import Database, DatabaseState
-from databases.services import external, readers
+from databases.services import external, reader_story
 from databases.services.connection import url_of
 from databases.services.job import DatabaseJob
 from databases.services.provisioning import EXTENSIONS
@@ -58,7 +58,7 @@ def change(job: DatabaseJob) -> None:
         external.look(job)
         return
     if "reader" in job.said:
-        readers.change(job)
+        reader_story.change(job)
         return
     with administrator() as admin:
         note_server(database, admin)

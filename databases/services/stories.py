@@ -8,11 +8,11 @@ from bakery.models import TaskKind
 from databases.services import (
     backing_up,
     clone_story,
-    dropping,
+    drop_story,
     making,
     restore_story,
     restore_tests,
-    rotation,
+    rotation_story,
 )
 from databases.services.job import DatabaseJob
 from infrastructure.errors import Problem
@@ -26,8 +26,8 @@ STORIES: Mapping[TaskKind, Story] = {
     TaskKind.CLONE_DATABASE: clone_story.clone,
     TaskKind.BACK_UP: backing_up.back_up,
     TaskKind.TEST_RESTORE: restore_tests.test_restore,
-    TaskKind.ROTATE_PASSWORD: rotation.rotate,
-    TaskKind.DROP_DATABASE: dropping.drop,
+    TaskKind.ROTATE_PASSWORD: rotation_story.rotate,
+    TaskKind.DROP_DATABASE: drop_story.drop,
 }
 # What is to be put right when one ends without success; ``None``: it was cancelled.
 UNDOINGS: Mapping[TaskKind, Callable[[DatabaseJob, Problem | None], None]] = {
@@ -37,8 +37,8 @@ UNDOINGS: Mapping[TaskKind, Callable[[DatabaseJob, Problem | None], None]] = {
     TaskKind.CLONE_DATABASE: clone_story.given_up,
     TaskKind.BACK_UP: backing_up.give_up,
     TaskKind.TEST_RESTORE: restore_tests.give_up,
-    TaskKind.ROTATE_PASSWORD: rotation.rotation_failed,
-    TaskKind.DROP_DATABASE: dropping.drop_failed,
+    TaskKind.ROTATE_PASSWORD: rotation_story.rotation_failed,
+    TaskKind.DROP_DATABASE: drop_story.drop_failed,
 }
 
 

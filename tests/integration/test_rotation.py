@@ -7,7 +7,7 @@ import pytest
 
 from bakery.models import Alarm, Task, TaskKind, TaskState
 from databases.models import Database
-from databases.services import making, rotation
+from databases.services import making, rotation_story
 from databases.services.attaching import attach
 from databases.services.connection import url_of
 from databases.services.injection import fingerprints
@@ -123,7 +123,7 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_a_rotation_that_the_next_o
     database = made("orders")
     old = url_of(database).reveal()
     task = rotate_password(database, by=None)
-    where = {"make_login": managed, "drop_role": dropping}.get(step, rotation)
+    where = {"make_login": managed, "drop_role": dropping}.get(step, rotation_story)
     with monkeypatch.context() as patched:
         kill_instead(patched, where, step)
         with pytest.raises(Killed):

@@ -31,6 +31,12 @@ ACTS_ON_THE_HOST = (
     "deployments.services.engine",
     "deployments.services.preparation",
     "deployments.services.work",
+    "databases.services.backing_up",
+    "databases.services.drop_story",
+    "databases.services.making",
+    "databases.services.rotation_story",
+    "databases.services.stories",
+    "databases.services.work",
 )
 
 
