@@ -128,16 +128,16 @@ def sign_in(database: Database, url: Secret) -> None:
 
 
 def take_away(admin: Administrator, database: Database) -> None:
-    """Databases and roles: all that is ours on the server. What the roles own elsewhere becomes the administrator's."""
+    """Databases and roles: all that is ours on the server, also what tasks that were killed have left. What the roles
+    own elsewhere becomes the administrator's."""
     names = names_of(database)
-    logins = [database.login_role("a"), database.login_role("b"), database.reader_role]
-    for role in logins:
-        if managed.has_role(admin, names, role):
-            admin.run(roles.shut_out(role))
-            dropping.end_sessions(admin, role)
+    found = dropping.roles_of(admin, names)
+    for role in found:
+        admin.run(roles.shut_out(role))
+        dropping.end_sessions(admin, role)
     for name in dropping.databases_of(admin, names):
         dropping.drop_database(admin, names, name)
-    for role in [*logins, database.owner_role]:
+    for role in found:
         dropping.drop_role(admin, names, role, heir=admin.role)
 
 

@@ -32,6 +32,18 @@ def databases_of(admin: Administrator, names: Names) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
+def roles_of(admin: Administrator, names: Names) -> list[str]:
+    """All that are ours, the owner last."""
+    rows = admin.rows(
+        "SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = %s AND starts_with(rolname, %s)"
+        " ORDER BY rolname = %s, rolname",
+        names.comment,
+        f"{names.database}_",
+        names.owner,
+    )
+    return [str(row[0]) for row in rows]
+
+
 def drop_database(admin: Administrator, names: Names, database: str) -> None:
     """Its connections are ended."""
     if has_database(admin, names, database):

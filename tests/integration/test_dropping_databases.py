@@ -12,9 +12,11 @@ from databases.services.connection import url_of
 from databases.services.dropping import drop_database
 from databases.services.provisioning import change_database, create_database
 from databases.services.readers import make_reader
+from databases.services.server import administrator, names_of
 from infrastructure.errors import Problem
 from infrastructure.postgres import dropping as on_server
 from infrastructure.postgres import managed
+from infrastructure.postgres.scram import new_password, verifier_of
 from tests.integration.databases import Killed, database_host, done, failed, kill_instead, made
 from tests.integration.postgres_hosts import PostgresHost
 
@@ -38,6 +40,18 @@ def test_a_database_goes_with_its_roles_and_its_last_backup_stays(database_host:
     backup = Backup.objects.get(task=task)
     assert (backup.state, backup.reason, backup.subject) == (BackupState.GOOD, BackupReason.DROP, "orders")
     assert backup.rows == {"public.visits": 1}
+
+
+def test_what_a_task_that_was_killed_has_left_goes_too(database_host: PostgresHost) -> None:
+    database = made("littered")
+    left = f"{database.database_name}_dump"
+    with administrator() as admin:
+        names = names_of(database)
+        managed.make_login(admin, names, left, verifier_of(new_password()), making.limits_of(database))
+        managed.make_database(admin, names, database=f"{database.database_name}_before")
+    assert len(ours(database_host, database)) == 5
+    done(drop_database(database, by=None, backup_first=False))
+    assert ours(database_host, database) == set()
 
 
 def test_without_a_last_backup_there_is_none(database_host: PostgresHost) -> None:
@@ -144,9 +158,9 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_a_drop_that_the_next_one_e
         elif step == "dropped":
             kill_instead(patched, on_server, "drop_role")
         elif step == "first role":
-            kill_instead(patched, on_server, "drop_role", calls_before=2)
+            kill_instead(patched, on_server, "drop_role", calls_before=1)
         else:
-            kill_instead(patched, on_server, "drop_role", calls_before=3)
+            kill_instead(patched, on_server, "drop_role", calls_before=2)
         with pytest.raises(Killed):
             done(task)
     done(Task.objects.get(pk=task.pk))

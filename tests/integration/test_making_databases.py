@@ -16,6 +16,7 @@ from databases.services.connection import url_of
 from databases.services.provisioning import change_database, create_database
 from deployments.models import LogChunk
 from infrastructure.errors import Problem, Refused
+from infrastructure.postgres import administrator
 from tests.integration.databases import database_host, done, failed, made, parts_of
 from tests.integration.postgres_hosts import PostgresHost
 
@@ -77,9 +78,8 @@ def test_an_extension_in_use_stays_and_what_uses_it_is_named(database_host: Post
     assert database.extensions == [name]
 
 
+@pytest.mark.parametrize("database_host", ["embedded"], indirect=True)
 def test_an_extension_that_a_superuser_alone_may_install_is_said_so(database_host: PostgresHost) -> None:
-    if "vector" not in available_on(database_host):
-        pytest.skip("this version has no such extension; the other one has")
     task = failed(create_database("vectors", by=None, extensions=["vector"]).tasks.get())
     assert task.error_id == "database.extension-superuser"
     assert "trusted" in task.error_hint
@@ -176,6 +176,13 @@ def test_a_server_that_is_away_fails_the_task_and_the_next_try_succeeds(database
         database_host.start()
     assert task.error_id == "postgres.silent"
     assert made("patient").state == DatabaseState.READY
+
+
+def test_a_server_that_is_too_old_is_refused(database_host: PostgresHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(administrator, "LOWEST", database_host.major + 1)
+    task = failed(create_database("modern", by=None).tasks.get())
+    assert task.error_id == "postgres.too-old"
+    assert f"PostgreSQL {database_host.major}" in task.error_message
 
 
 def test_a_standby_is_refused(database_host: PostgresHost) -> None:
