@@ -6,14 +6,16 @@ database ``…_before_<task>`` the swap is done.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 from django.conf import settings
+from django.db import connections as django_connections
 from psycopg import sql
 
 from bakery.events import announce
@@ -28,6 +30,7 @@ from infrastructure.errors import HostProblem, Refused
 from infrastructure.postgres import archives, dropping, managed, plain_dump, temporary
 from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.dump_files import Format, Unpacked, too_large
+from infrastructure.postgres.dumps import RESTORE_SECONDS
 from infrastructure.postgres.server import Place, in_words
 from infrastructure.postgres.swapping import swap
 
@@ -150,7 +153,8 @@ def _fill(
     with file.open("rb") as opened, place.connect() as connection:
         source = Unpacked(opened, most) if found.is_gzipped else opened
         _without_limits(connection)
-        left_out = plain_dump.load(source, connection, need_extension=need_extension, look=watch.look)  # type: ignore[arg-type]
+        with watch.beside(connection):
+            left_out = plain_dump.load(source, connection, need_extension=need_extension)  # type: ignore[arg-type]
     for why, times in sorted(left_out.items()):
         job.say(f"Left out: {why} ({times})")
 
@@ -187,20 +191,58 @@ def _without_limits(connection: psycopg.Connection) -> None:
 
 
 class _Watch:
-    """Ends what was cancelled, what grows larger than it may, and what fills the disk."""
+    """Ends what was cancelled, what takes for ever, what grows larger than it may, and what fills the disk."""
 
     def __init__(self, job: DatabaseJob, admin: Administrator, database: str, most: int | None) -> None:
         self._job, self._admin, self._database, self._most = job, admin, database, most
         self._looked = 0.0
+        self._until = time.monotonic() + RESTORE_SECONDS
 
     def look(self) -> None:
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
             return
         self._job.refuse_cancelled()
+        if now > self._until:
+            raise Refused("dump.too-long", f"The restore took more than {RESTORE_SECONDS / 3600:g} hours.")
         if is_short(settings.BAKERY.data_dir):
             raise HostProblem("postgres.disk-full", "The disk is running full, so the restore was ended.", "Make room.")
         if self._most is not None:
             size = self._admin.rows("SELECT pg_database_size(%s)", self._database)[0][0]
             if isinstance(size, int) and size > self._most:
                 raise too_large(self._most)
-        self._looked = time.monotonic()
+        self._looked = now
+
+    @contextmanager
+    def beside(self, connection: psycopg.Connection) -> Iterator[None]:
+        """Looks while the block runs, whose one statement may never end, and may not let itself be cancelled: so its
+        session is ended."""
+        over = threading.Event()
+        reasons: list[BaseException] = []
+
+        def watch() -> None:
+            try:
+                while not over.wait(0.5):
+                    self.look()
+            except BaseException as reason:  # noqa: BLE001 - raised where the work is done
+                reasons.append(reason)
+                with suppress(HostProblem):
+                    self._admin.rows("SELECT pg_terminate_backend(%s)", connection.info.backend_pid)
+            finally:
+                django_connections.close_all()
+
+        thread = threading.Thread(target=watch, name="watching-a-restore")
+        thread.start()
+        try:
+            yield
+        except Exception:
+            over.set()
+            thread.join()
+            if reasons:
+                raise reasons[0] from None
+            raise
+        finally:
+            over.set()
+            thread.join()
+        if reasons:
+            raise reasons[0]

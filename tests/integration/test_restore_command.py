@@ -16,6 +16,7 @@ from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
 GATE = "tests_gate"
+FILLING = r"datname LIKE '%\_incoming\_%' AND query LIKE 'DO %'"
 DUMP = f"""CREATE TABLE cakes (name text);
 DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_roles WHERE rolname = '{GATE}') LOOP PERFORM pg_sleep(0.1); END LOOP; END $$;
 COPY cakes FROM stdin;
@@ -74,17 +75,35 @@ def test_a_dump_and_a_backup_are_restored_confirmed_undone_and_cloned(
     instance.manage("database", "drop", "pantry-copy", "--yes")
 
 
+def test_a_restore_is_cancelled_in_the_middle_of_a_statement_that_never_ends(
+    instance: Instance, database: str, tmp_path: Path
+) -> None:
+    uploaded(instance, database, "before", tmp_path)
+    instance.manage("database", "confirm-restore", database)
+    file = tmp_path / "dump.sql"
+    file.write_text(
+        "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;"
+    )
+    task = instance.manage("database", "upload", database, str(file), "--no-backup", "--no-wait", "--json")
+    pk = int(json.loads(task.stdout)["id"])
+    until(lambda: rows(instance, f"SELECT 1 FROM pg_stat_activity WHERE {FILLING}"))
+    rows(instance, f"UPDATE bakery_task SET cancel_requested = true WHERE id = {pk}")
+    state = f"SELECT state FROM bakery_task WHERE id = {pk} AND ended_at IS NOT NULL"
+    assert until(lambda: rows(instance, state)) == [("cancelled",)]
+    assert cakes(instance, database) == [("before",)]
+    assert rows(instance, r"SELECT datname FROM pg_database WHERE datname LIKE '%\_incoming\_%'") == []
+
+
 def test_a_restore_whose_worker_is_killed_is_done_by_the_next_one(
     instance: Instance, database: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "dump.sql"
     file.write_text(DUMP.format("resumed"))
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname LIKE '%\\_incoming\\_%' AND query LIKE 'DO %'"
     rows(instance, f"CREATE ROLE {GATE}")
     try:
         task = instance.manage("database", "upload", database, str(file), "--no-backup", "--no-wait", "--json")
         pk = int(json.loads(task.stdout)["id"])
-        until(lambda: rows(instance, waiting))
+        until(lambda: rows(instance, f"SELECT 1 FROM pg_stat_activity WHERE {FILLING}"))
         programs.kill(instance, "worker-housekee")
         until(lambda: rows(instance, f"SELECT 1 FROM bakery_task WHERE id = {pk} AND attempts = 2"), 120)
     finally:
