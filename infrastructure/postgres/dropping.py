@@ -8,12 +8,8 @@ from infrastructure.errors import HostProblem
 from infrastructure.postgres import roles
 from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.managed import Names, has_database, has_role
-from infrastructure.postgres.server import in_words
+from infrastructure.postgres.swapping import drop
 
-END_THOSE_OF_OURS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = %s AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'USAGE')
-"""
 # Databases in which the role owns something or has been given a right; what belongs to no database is in none.
 WITH_SOMETHING = """
     SELECT DISTINCT datname, datallowconn FROM pg_shdepend JOIN pg_database ON pg_database.oid = dbid
@@ -51,15 +47,7 @@ def roles_of(admin: Administrator, names: Names) -> list[str]:
 def drop_database(admin: Administrator, names: Names, database: str) -> None:
     """Its connections are ended."""
     if has_database(admin, names, database):
-        drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(database))
-        with in_words():
-            try:
-                admin.connection.execute(drop + sql.SQL(" WITH (FORCE)"))
-            except errors.InsufficientPrivilege:
-                # FORCE stops at a session that is not ours to end, such as autovacuum's; a plain DROP asks that one to
-                # go, and waits for it (CountOtherDBBackends in PostgreSQL's procarray.c).
-                admin.connection.execute(END_THOSE_OF_OURS, (database,))
-                admin.connection.execute(drop)
+        drop(admin.connection, database)
 
 
 def end_sessions(admin: Administrator, role: str) -> int:

@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 from infrastructure.errors import HostProblem
 from infrastructure.files import sync_directory
 from infrastructure.postgres.server import Place, in_words
-from infrastructure.postgres.swapping import swap
+from infrastructure.postgres.swapping import drop, swap
 from infrastructure.postgres.tools import ClientTools, find_tools, fitting
 from infrastructure.runner import Command, CommandFailed, Runner
 from infrastructure.secret import Masker, Secret
@@ -94,7 +94,7 @@ def restore(database_url: str, file: Path, runner: Runner, *, private_tools: Pat
             _finish(place, admin, incoming)
             swap(place, place.name, incoming, previous)
         except BaseException:
-            _drop(admin, incoming)
+            drop(admin, incoming)
             raise
     return previous
 
@@ -112,12 +112,12 @@ def put_back(database_url: str, previous: str) -> None:
     with place.administer() as admin:
         failed = _beside(place.name, "failed")
         swap(place, place.name, previous, failed)
-        _drop(admin, failed)
+        drop(admin, failed)
 
 
 def drop_previous(database_url: str, previous: str) -> None:
     with Place.of(database_url).administer() as admin:
-        _drop(admin, previous)
+        drop(admin, previous)
 
 
 def _beside(name: str, word: str) -> str:
@@ -174,11 +174,6 @@ def _finish(place: Place, admin: psycopg.Connection, incoming: str) -> None:
     if row and not row[0]:
         with in_words():
             admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(incoming)))
-
-
-def _drop(admin: psycopg.Connection, database: str) -> None:
-    with in_words():
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 
 def _run(command: Command, runner: Runner) -> None:

@@ -1,4 +1,5 @@
-"""Two databases that change names, in one transaction: whoever connects finds the one or the other, whole."""
+"""Databases that are in use, renamed and dropped: two change names in one transaction, so whoever connects finds the
+one or the other, whole."""
 
 from __future__ import annotations
 
@@ -8,6 +9,11 @@ import psycopg
 from psycopg import sql
 
 from infrastructure.postgres.server import Place, in_words
+
+END_OURS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = %s AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'USAGE')
+"""
 
 
 def swap(place: Place, name: str, incoming: str, outgoing: str) -> None:
@@ -33,15 +39,24 @@ def swap(place: Place, name: str, incoming: str, outgoing: str) -> None:
             ending.join()
 
 
+def drop(connection: psycopg.Connection, database: str) -> None:
+    """With whatever is connected to it."""
+    plain = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(database))
+    with in_words():
+        try:
+            connection.execute(plain + sql.SQL(" WITH (FORCE)"))
+        except psycopg.errors.InsufficientPrivilege:
+            # FORCE stops at a session that is not ours to end, such as autovacuum's; a plain DROP asks that one to go,
+            # and waits for it (CountOtherDBBackends).
+            connection.execute(END_OURS, (database,))
+            connection.execute(plain)
+
+
 def _end_connections(connection: psycopg.Connection, database: str, done: threading.Event) -> None:
     """Of all roles whose connections this one may end."""
     while True:
         try:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'USAGE')",
-                (database,),
-            )
+            connection.execute(END_OURS, (database,))
         except psycopg.Error:  # RENAME then says whose connection is in the way
             return
         if done.wait(0.05):
