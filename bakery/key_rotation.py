@@ -45,8 +45,8 @@ def rotate(
     first = Fernet(settings.BAKERY.encryption_keys[0])
     count = Count()
     last = 0
-    rows = model._default_manager.annotate(token=Cast(column.name, models.TextField())).order_by("pk")
-    while batch := list(rows.filter(pk__gt=last).values_list("pk", "token")[:BATCH]):
+    rows = model._default_manager.annotate(as_stored=Cast(column.name, models.TextField())).order_by("pk")
+    while batch := list(rows.filter(pk__gt=last).values_list("pk", "as_stored")[:BATCH]):
         for pk, token in batch:
             last = pk
             if token is None:
@@ -62,7 +62,7 @@ def rotate(
             count.rotated += 1
             if not dry_run:
                 value = models.Value(renewed, output_field=models.TextField())  # as it is: the field would encrypt it
-                rows.filter(pk=pk, token=token).update(**{column.name: value})
+                rows.filter(pk=pk, as_stored=token).update(**{column.name: value})
         if len(batch) == BATCH:
             progress(count.rotated + count.already)
     return count
