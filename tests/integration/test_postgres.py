@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -176,12 +177,24 @@ def test_a_dump_of_a_newer_version_is_told_from_a_damaged_one(url: str, tmp_path
     assert caught.value.id == "postgres.newer-dump"
 
 
+@contextmanager
+def role(instance: Instance, name: str) -> Iterator[None]:
+    """One that signs in with ``<name>-password``. A quickstart lets nobody but its own into the database postgres."""
+    admin = address(instance, "postgres")
+    run(admin, f"CREATE ROLE {name} LOGIN PASSWORD '{name}-password'")
+    run(admin, f"GRANT CONNECT ON DATABASE postgres TO {name}")
+    try:
+        yield
+    finally:
+        run(admin, f"REVOKE CONNECT ON DATABASE postgres FROM {name}")
+        run(admin, f"DROP ROLE {name}")
+
+
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
 def test_a_role_without_the_right_is_told_what_it_lacks(instance: Instance, url: str, tmp_path: Path) -> None:
     dumps.dump(url, tmp_path / "dump", Runner())
     admin = address(instance, "postgres")
-    run(admin, "CREATE ROLE modest LOGIN PASSWORD 'modest-password'")
-    try:
+    with role(instance, "modest"):
         with pytest.raises(HostProblem) as caught:
             dumps.restore(address(instance, "plain", "modest", "modest-password"), tmp_path / "dump", Runner())
         assert caught.value.id == "postgres.no-createdb"
@@ -192,26 +205,24 @@ def test_a_role_without_the_right_is_told_what_it_lacks(instance: Instance, url:
             dumps.restore(address(instance, "plain", "modest", "modest-password"), tmp_path / "dump", Runner())
         assert caught.value.id == "postgres.refused"
         assert databases(instance) == before
-    finally:
-        run(admin, "DROP ROLE modest")
 
 
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
 def test_a_role_of_its_own_restores_a_dump_of_another_role(instance: Instance, url: str, tmp_path: Path) -> None:
     dumps.dump(url, tmp_path / "dump", Runner())
     admin = address(instance, "postgres")
-    run(admin, "CREATE ROLE owner LOGIN CREATEDB PASSWORD 'owner-password'")
-    run(admin, "CREATE DATABASE owned OWNER owner")
-    run(admin, "REVOKE ALL ON DATABASE owned FROM PUBLIC")
-    mine = address(instance, "owned", "owner", "owner-password")
-    try:
-        dumps.drop_previous(mine, dumps.restore(mine, tmp_path / "dump", Runner()))
-        assert cakes(mine) == {"éclair"}
-        assert run(admin, "SELECT has_database_privilege('public', 'owned', 'CONNECT')") == [(False,)]
-        run(mine, "CREATE TABLE more (id int)")
-    finally:
-        run(admin, "DROP DATABASE IF EXISTS owned WITH (FORCE)")
-        run(admin, "DROP ROLE owner")
+    with role(instance, "owner"):
+        run(admin, "ALTER ROLE owner CREATEDB")
+        run(admin, "CREATE DATABASE owned OWNER owner")
+        run(admin, "REVOKE ALL ON DATABASE owned FROM PUBLIC")
+        mine = address(instance, "owned", "owner", "owner-password")
+        try:
+            dumps.drop_previous(mine, dumps.restore(mine, tmp_path / "dump", Runner()))
+            assert cakes(mine) == {"éclair"}
+            assert run(admin, "SELECT has_database_privilege('public', 'owned', 'CONNECT')") == [(False,)]
+            run(mine, "CREATE TABLE more (id int)")
+        finally:
+            run(admin, "DROP DATABASE IF EXISTS owned WITH (FORCE)")
 
 
 @pytest.mark.parametrize("url", ["plain"], indirect=True)
