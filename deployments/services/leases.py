@@ -73,6 +73,8 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             began = time.monotonic()
+            if began > self._valid_until:
+                break  # frozen, or without the database, for too long: what has run out is not taken up again
             try:
                 close_old_connections()
                 if not self._mine().update(lease_expires_at=expiry()):
