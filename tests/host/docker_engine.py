@@ -116,7 +116,14 @@ class DockerEngine:
                 self.process.wait()
             os.environ.pop("DOCKER_HOST", None)
         if self.directory:
+            self._unmount()
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _unmount(self) -> None:
+        """A dockerd that was killed, or started again, leaves its data mounted upon itself: it could not be deleted."""
+        places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for place in sorted((place for place in places if place.startswith(f"{self.directory}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
 
     @staticmethod
     def answers() -> bool:
