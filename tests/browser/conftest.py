@@ -19,6 +19,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# What htmx says when one leaves a page while it asks for a fresh part of it.
+LEAVING = ("htmx:afterRequest,", "htmx:sendAbort,")
 expect.set_options(timeout=30_000)  # milliseconds; test machines are shared and slow
 
 
@@ -40,6 +42,8 @@ def page(instance: Instance, browser: Browser) -> Iterator[Page]:
     def note(message: ConsoleMessage) -> None:
         if "status of 422" in message.text:
             return  # Chromium counts a form that came back with errors as one
+        if message.text.startswith(LEAVING):
+            return
         if message.type == "error" or "Content Security Policy" in message.text:
             found.append(f"{message.location.get('url')}: {message.text}")
 
