@@ -10,6 +10,7 @@ from accounts.models import User
 from bakery.roles import Role
 
 PASSWORD = "correct-horse-battery-staple"
+EVERYBODY, VIEWER, DEPLOYER, ADMIN = range(4)  # the lowest that may, in the tables of who may do what
 
 
 def alice() -> User:
@@ -22,6 +23,11 @@ def bob() -> User:
 
 def charlie() -> User:
     return _person("charlie@example.com", Role.VIEWER)
+
+
+def by_rank() -> list[User | None]:
+    """Nobody, a viewer, a deployer, an admin."""
+    return [None, charlie(), bob(), alice()]
 
 
 def _person(email: str, role: Role) -> User:

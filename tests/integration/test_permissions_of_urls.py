@@ -1,39 +1,23 @@
-"""Who may do what, asserted from the outside for every URL, every websocket and every command there is.
+"""Who may do what, asserted from the outside for every address there is: pages, API, Django's admin.
 
-One table each. An entry point that has no row fails the test: whoever adds one says here who may use it.
+One table. An address that has no row fails the test: whoever adds one says here who may use it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command, get_commands, load_command_class
-from django.core.management.base import CommandError
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from accounts.models import User
-from bakery.models import Task, TaskKind
-from bakery.routing import websocket_urlpatterns
-from databases.models import Backup, BackupState, Database, DatabaseState
-from deployments.models import Deployment, LogStream, Release, ReleaseState, StreamKind
-from deployments.services.settings import create_deployment
-from deployments.services.snapshot import Snapshot
-from domains.models import DnsProvider, Domain
-from infrastructure.secret import Secret
-from tests.integration.people import alice, bob, charlie
-from tests.integration.web_process import daphne
-
-EVERYBODY, VIEWER, DEPLOYER, ADMIN = range(4)  # the lowest that may
+from tests.integration.one_of_everything import Things
+from tests.integration.people import ADMIN, DEPLOYER, EVERYBODY, VIEWER, bob, by_rank
 
 # URL name -> (who may read it, who may send it something)
 URLS = {
@@ -200,38 +184,6 @@ URLS = {
     "admin-login": (EVERYBODY, EVERYBODY),  # leads to our own sign-in
     "admin:": (ADMIN, ADMIN),  # all of Django's admin
 }
-SOCKETS = {
-    "ws/events/": VIEWER,
-    "ws/streams/<int:stream_id>/": VIEWER,
-}
-# command -> (who may name themselves with --as, arguments that it needs)
-COMMANDS = {
-    "apply_panel": (ADMIN, []),
-    "backup_panel": (ADMIN, ["/nowhere"]),
-    "cancel": (DEPLOYER, ["shop"]),
-    "certificate": (DEPLOYER, ["list"]),
-    "collect_logs": (ADMIN, []),
-    "create_admin": (ADMIN, ["new@example.com"]),
-    "create_deployment": (DEPLOYER, ["blog", "--repo", "https://example.com/blog.git"]),
-    "database": (DEPLOYER, ["backups"]),
-    "delete_deployment": (DEPLOYER, ["shop"]),
-    "deploy": (DEPLOYER, ["shop"]),
-    "doctor": (ADMIN, []),
-    "domain": (DEPLOYER, ["list"]),
-    "env": (DEPLOYER, ["shop", "list"]),
-    "list_users": (ADMIN, []),
-    "logs": (VIEWER, ["shop"]),
-    "restart": (DEPLOYER, ["shop"]),
-    "restore_panel": (ADMIN, ["/nowhere"]),
-    "rollback": (DEPLOYER, ["shop"]),
-    "rotate_encryption_key": (ADMIN, []),
-    "set_role": (ADMIN, ["bob@example.com", "viewer"]),
-    "start": (DEPLOYER, ["shop"]),
-    "status": (VIEWER, []),
-    "stop": (DEPLOYER, ["shop"]),
-    "update": (ADMIN, []),
-}
-OUR_APPS = {"bakery", "accounts", "deployments", "domains", "databases", "analytics"}
 
 
 @dataclass
@@ -239,67 +191,6 @@ class Entry:
     name: str
     path: str
     row: str  # the key of URLS that speaks for it
-
-
-@dataclass
-class Things:
-    """One of everything that an address can name."""
-
-    deployment: Deployment
-    release: Release
-    stream: LogStream
-    task: Task
-    panel_domain: Domain
-    provider: DnsProvider
-    database: Database
-    backup: Backup
-
-    @classmethod
-    def make(cls) -> Things:
-        shop = create_deployment(by=None, name="shop", repository="https://example.com/shop.git", env={"KEY": "value"})
-        release = Release.objects.create(
-            deployment=shop, number=1, ref="main", state=ReleaseState.RETAINED, snapshot=Snapshot.of(shop).to_secret()
-        )
-        Deployment.objects.filter(pk=shop.pk).update(next_release_number=2)
-        stream = LogStream.objects.create(kind=StreamKind.PROCESS, deployment=shop, release=release)
-        task = Task.objects.create(kind=TaskKind.DEPLOY, subject=shop.name, deployment=shop, release=release)
-        panel = Domain.objects.create(hostname="panel.bakery-shop.com", primary=True)
-        provider = DnsProvider.objects.create(name="our zone", plugin="rfc2136", credentials=Secret("secret"))
-        database = Database.objects.create(name="shop-db", deployment=shop, state=DatabaseState.READY)
-        backup = Backup.objects.create(database=database, subject=database.name, state=BackupState.GOOD)
-        return cls(shop, release, stream, task, panel, provider, database, backup)
-
-    def _pk(self, name: str) -> int:
-        if name in ("task", "deployments:cancel", "api-task", "api-cancel"):
-            return self.task.pk
-        if name.startswith("databases:") and name not in ("databases:of", "databases:of-attach"):
-            return self.database.pk
-        return self.provider.pk if "provider" in name else self.deployment.pk
-
-    def path(self, route: str, name: str) -> str:
-        """The route with the ids of these things in it."""
-        values = {
-            "pk": self._pk(name),
-            "release_pk": self.release.pk,
-            "variable_pk": self.deployment.env_vars.get().pk,
-            "stream_id": self.stream.pk,
-            "domain_pk": (self.panel_domain if "panel" in name else self.deployment.domains.get()).pk,
-            "name": self.database.name if "database" in name else "Dockerfile",
-            "token": "0" * 32,
-            "rest": "nowhere",
-            "attachment_pk": 1,
-            "backup_pk": self.backup.pk,
-            "id": 1,
-            "object_id": self.deployment.pk,
-            "app_label": "deployments",
-            "content_type_id": 1,
-            "url": "nowhere",
-        }
-        plain = re.sub(
-            r"\(\?P<url>[^)]*\)|\(\?P<(\w+)>[^)]*\)", lambda m: "nowhere" if not m[1] else str(values[m[1]]), route
-        )
-        plain = re.sub(r"<(?:\w+:)?(\w+)>", lambda m: str(values[m[1]]), plain)
-        return "/" + plain.replace("^", "").replace("$", "").replace("\\Z", "")
 
 
 def entries(things: Things) -> Iterator[Entry]:
@@ -315,11 +206,6 @@ def entries(things: Things) -> Iterator[Entry]:
                 yield Entry(name, things.path(route, name), row)
 
     yield from walk(get_resolver().url_patterns, "", "")
-
-
-def people() -> list[User | None]:
-    """By rank: nobody, a viewer, a deployer, an admin."""
-    return [None, charlie(), bob(), alice()]
 
 
 def let_in(person: User | None, response: HttpResponse) -> bool:
@@ -354,7 +240,7 @@ class Visitor:
 @pytest.mark.django_db
 def test_every_url_lets_in_exactly_whom_the_table_says() -> None:
     things, wrong, seen = Things.make(), [], set()
-    cast = [Visitor(person) for person in people()]
+    cast = [Visitor(person) for person in by_rank()]
     for entry in entries(things):
         assert entry.row in URLS, f"{entry.name} ({entry.path}) has no row: say who may use it"
         seen.add(entry.row)
@@ -374,7 +260,7 @@ def test_every_url_lets_in_exactly_whom_the_table_says() -> None:
 
 @pytest.mark.django_db
 def test_the_admins_own_sign_in_leads_to_ours() -> None:
-    for person in people():
+    for person in by_rank():
         response = Visitor(person).ask("GET", "/admin/login/?next=/admin/bakery/task/")
         assert (response.status_code, response["Location"]) == (302, "/auth/login?next=%2Fadmin%2Fbakery%2Ftask%2F")
 
@@ -382,7 +268,7 @@ def test_the_admins_own_sign_in_leads_to_ours() -> None:
 @pytest.mark.django_db
 def test_a_view_that_declares_nothing_is_refused_to_admins_too(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.integration.undeclared_urls"
-    for person in people()[1:]:
+    for person in by_rank()[1:]:
         assert Visitor(person).ask("GET", "/undeclared").status_code == 403
 
 
@@ -393,53 +279,3 @@ def test_somebody_who_was_deactivated_is_nobody() -> None:
     assert client.get("/").status_code == 200
     User.objects.filter(pk=person.pk).update(is_active=False)
     assert client.get("/").status_code == 302
-
-
-@pytest.mark.django_db(transaction=True)
-def test_every_websocket_lets_in_exactly_whom_the_table_says(tmp_path: Path) -> None:
-    things, wrong = Things.make(), []
-    assert {str(route.pattern) for route in websocket_urlpatterns} == set(SOCKETS)
-    with daphne(tmp_path) as web:
-        for route, lowest in SOCKETS.items():
-            for rank, person in enumerate(people()):
-                headers = {"Cookie": web.cookie_of(person)} if person else {}
-                opened = _opens(f"{web.ws}{things.path(route, route)}", headers, web.url)
-                if opened != (rank >= lowest):
-                    wrong.append(f"{route} as {person or 'nobody'}: {'let in' if opened else 'turned away'}")
-            assert not _opens(
-                f"{web.ws}{things.path(route, route)}", {"Cookie": web.cookie_of(alice())}, "https://elsewhere.example"
-            ), "another site's page may not use our cookie"
-    assert wrong == []
-
-
-def _opens(url: str, headers: dict[str, str], origin: str) -> bool:
-    try:
-        with connect(url, additional_headers=headers, origin=origin, open_timeout=60):  # type: ignore[arg-type]
-            return True
-    except InvalidStatus as refusal:
-        if refusal.response.status_code == 403:
-            return False
-        raise
-
-
-@pytest.mark.django_db
-def test_every_command_lets_in_exactly_whom_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    things, wrong = Things.make(), []
-    assert things.deployment.name == "shop"
-    ours = {name: app for name, app in get_commands().items() if app in OUR_APPS}
-    assert set(ours) == set(COMMANDS)
-    cast = [person for person in people() if person]
-    for name, (lowest, argv) in COMMANDS.items():
-        for rank, person in enumerate(cast, start=VIEWER):
-            command = load_command_class(ours[name], name)
-            monkeypatch.setattr(command, "perform", lambda options: None)
-            try:
-                call_command(command, *argv, "--as", person.email)
-                allowed = True
-            except CommandError as refusal:
-                if "may not" not in str(refusal):
-                    raise
-                allowed = False
-            if allowed != (rank >= lowest):
-                wrong.append(f"{name} as {person}: {'allowed' if allowed else 'refused'}")
-    assert wrong == []
