@@ -20,7 +20,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE_POINTER = ROOT / ".bakery-instance"  # written by the quickstart: the path of its environment file
-SECRET_NAMES = ("SESSION_SECRET", "ENCRYPTION_KEY", "GITHUB_CLIENT_SECRET", "DATABASE_URL", "REDIS_URL")
 KNOWN_SECRETS = frozenset({"changeme", "secret", "password", "django-insecure", "bakery", "please-change-me"})
 
 

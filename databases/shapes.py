@@ -7,6 +7,7 @@ from typing import Any
 
 from databases.models import Backup, BackupPlan, DatabaseSnapshot
 from databases.services.overview import Overview
+from databases.services.scheduling import as_text
 
 
 def database_shape(row: Overview) -> dict[str, Any]:
@@ -61,9 +62,8 @@ def database_detail(row: Overview) -> dict[str, Any]:
 
 
 def plan_shape(plan: BackupPlan) -> dict[str, Any]:
-    at = plan.schedule
     return {
-        "schedule": f"{at.minute} {at.hour} {at.day_of_month} {at.month_of_year} {at.day_of_week}" if at else None,
+        "schedule": as_text(plan.schedule) if plan.schedule else None,
         "before_deploys": plan.before_deploys,
         "keep_last": plan.keep_last,
         "keep_daily": plan.keep_daily,

@@ -1,7 +1,8 @@
 """Sends a log to a browser as it grows: ``/ws/streams/<id>/?after=<seq>``.
 
 The consumer pulls chunks from the database; what comes through the channel layer only says that it is time to look.
-At most ``WINDOW`` frames are under way: daphne buffers without bound, so the browser acknowledges what it has shown.
+At most ``WINDOW`` frames are under way: daphne buffers without bound, so the browser acknowledges what it has shown:
+``{"type": "ack", "seq": …}``.
 """
 
 from __future__ import annotations
@@ -54,11 +55,6 @@ class EndFrame(TypedDict):
 
 class IdleFrame(TypedDict):
     type: Literal["idle"]
-
-
-class Ack(TypedDict):
-    type: Literal["ack"]
-    seq: int
 
 
 class LogConsumer(AsyncWebsocketConsumer):

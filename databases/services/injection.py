@@ -41,10 +41,6 @@ def inject(attached: Iterable[Attached], *, in_container: bool, wanted_by: str =
     return Injected(variables, _secrets(rows.values()), _fingerprints(rows.values()))
 
 
-def variables_for(attached: Iterable[Attached], *, in_container: bool, wanted_by: str = "") -> dict[str, Secret]:
-    return dict(inject(attached, in_container=in_container, wanted_by=wanted_by).variables)
-
-
 def secrets_of(attached: Iterable[Attached]) -> list[Secret]:
     """What logs must never show: the passwords of today, and the ones that are being introduced."""
     return _secrets(_rows(attached).values())

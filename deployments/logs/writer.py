@@ -58,10 +58,6 @@ class LogWriter:
         with self._changed:
             self._add([*self._assembler.finish(), *self._assembler.feed(text.encode() + b"\n")])
 
-    def set_masker(self, masker: Masker) -> None:
-        with self._changed:
-            self._assembler.masker = masker
-
     def flush(self, timeout: float = CLOSE_SECONDS) -> bool:
         """Wait until every complete line is stored; False when that took too long."""
         with self._changed:

@@ -156,7 +156,3 @@ def _point_at(job: Job, slot: Slot) -> None:
         Release.objects.filter(pk=job.release.pk).update(slot=slot)
         Deployment.objects.filter(pk=job.deployment.pk).update(route_generation=F("route_generation") + 1)
     job.release.slot = slot
-
-
-def _serving_slot(job: Job) -> Slot:
-    return job.slot

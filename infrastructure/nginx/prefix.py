@@ -149,11 +149,6 @@ class Prefix:
     def run(self) -> Path:
         return self.root / "run"
 
-    @property
-    def off_socket(self) -> Path:
-        """Serves the page of a deployment that is not to run."""
-        return self.run / "off.sock"
-
     def site(self, deployment_id: int) -> Path:
         return self.sites / f"{deployment_id}.conf"
 

@@ -10,8 +10,7 @@ from typing import Any
 from infrastructure.errors import HostProblem
 
 # Fault codes: supervisor/xmlrpc.py, class Faults
-BAD_NAME, ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED, STILL_RUNNING = 10, 60, 70, 90, 91
-SPAWN_ERROR, ABNORMAL_TERMINATION, SHUTDOWN_STATE = 50, 40, 6
+SHUTDOWN_STATE, BAD_NAME, ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED, STILL_RUNNING = 6, 10, 60, 70, 90, 91
 SECONDS = 10.0
 PREFIX = "unix://"
 

@@ -24,7 +24,6 @@ OPTIONS = (
     ("http.lowSpeedTime", "30"),
 )
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-FULL_SHA = re.compile(r"[0-9a-f]{40}")
 UNTOUCHED = "The running version was not touched."
 
 

@@ -15,7 +15,7 @@ from databases.models import Database, DatabaseKind, DatabaseState
 from databases.services.addresses import gateway
 from databases.services.attaching import attach, detach
 from databases.services.due import due, what_is_due
-from databases.services.injection import fingerprints, inject, secrets_of, variables_for
+from databases.services.injection import fingerprints, inject, secrets_of
 from databases.services.leaving import databases_to_drop
 from databases.services.provisioning import create_database
 from deployments.logs.masking import ReleaseMasker
@@ -72,12 +72,12 @@ def refusal(error: pytest.ExceptionInfo[Problem]) -> str:
 def test_a_process_is_given_the_address_in_its_variable_and_libpqs_on_request() -> None:
     deployment, database = make_deployment(), make_database()
     attach(database, deployment, by=None)
-    given = variables_for(Snapshot.of(deployment).databases, in_container=False)
+    given = inject(Snapshot.of(deployment).databases, in_container=False).variables
     url = urlsplit(given["DATABASE_URL"].reveal())
     assert (url.scheme, url.username, url.password) == ("postgresql", f"bakery_db_{database.pk}_a", PASSWORD)
     assert (url.hostname, url.path) == ("127.0.0.1", f"/bakery_db_{database.pk}")
     attach(database, deployment, by=None, pg_variables=True)
-    given = variables_for(Snapshot.of(deployment).databases, in_container=False)
+    given = inject(Snapshot.of(deployment).databases, in_container=False).variables
     assert given["PGPASSWORD"].reveal() == PASSWORD
     assert given["PGDATABASE"].reveal() == f"bakery_db_{database.pk}"
     assert {"PGHOST", "PGPORT", "PGUSER"} <= given.keys()
@@ -88,7 +88,7 @@ def test_a_container_is_given_the_gateway_where_the_hosts_own_address_would_be_i
     attach(database, deployment, by=None)
     attached = Snapshot.of(deployment).databases
     outside, inside = (
-        urlsplit(variables_for(attached, in_container=there)["DATABASE_URL"].reveal()) for there in (False, True)
+        urlsplit(inject(attached, in_container=there).variables["DATABASE_URL"].reveal()) for there in (False, True)
     )
     assert inside.hostname == gateway() != outside.hostname
     assert (inside.port, inside.password) == (outside.port, outside.password)
@@ -100,15 +100,15 @@ def test_an_address_elsewhere_is_given_as_it_is_unless_a_container_cannot_reach_
     database = make_external("postgres://me:hush-hush-hush@db.example.com/data?sslmode=require")
     attach(database, deployment, by=None)
     attached = Snapshot.of(deployment).databases
-    assert variables_for(attached, in_container=True)["DATABASE_URL"] == database.url
+    assert inject(attached, in_container=True).variables["DATABASE_URL"] == database.url
     own = urlsplit(settings.BAKERY.postgres_admin_url or settings.BAKERY.database_url).port or 5432
     Database.objects.filter(pk=database.pk).update(url=Secret(f"postgres://me:hush@localhost:{port or own}/data"))
     if port:
         with pytest.raises(Problem) as error:
-            variables_for(attached, in_container=True)
+            inject(attached, in_container=True)
         assert refusal(error) == "database.not-from-containers"
         return
-    given = variables_for(attached, in_container=True)["DATABASE_URL"].reveal()
+    given = inject(attached, in_container=True).variables["DATABASE_URL"].reveal()
     assert given == f"postgres://me:hush@{gateway()}:{own}/data"
 
 
@@ -138,9 +138,9 @@ def test_two_databases_have_two_variables_and_one_can_be_shared() -> None:
         attach(second, shop, by=None, variable="MORE", pg_variables=True)
     attach(second, shop, by=None, variable="MORE")
     attach(first, blog, by=None, variable="SHOP_URL")
-    given = variables_for(Snapshot.of(shop).databases, in_container=False)
+    given = inject(Snapshot.of(shop).databases, in_container=False).variables
     assert {"DATABASE_URL", "MORE"} <= given.keys() and given["MORE"] != given["DATABASE_URL"]
-    shared = variables_for(Snapshot.of(blog).databases, in_container=False)
+    shared = inject(Snapshot.of(blog).databases, in_container=False).variables
     assert shared == {"SHOP_URL": given["DATABASE_URL"]}
 
 
@@ -168,11 +168,11 @@ def test_a_database_that_cannot_be_used_is_named_with_who_wants_it_and_what_to_d
     for state, expected in (("creating", "database.not-ready"), ("failed", "database.failed")):
         Database.objects.filter(pk=database.pk).update(state=state, problem="There is no room.")
         with pytest.raises(Problem, match="v3 of shop wants the database shop-data in DATABASE_URL") as error:
-            variables_for(attached, in_container=False, wanted_by="v3 of shop")
+            inject(attached, in_container=False, wanted_by="v3 of shop")
         assert refusal(error) == expected and error.value.hint
     database.delete()
     with pytest.raises(Problem, match="v3 of shop wants the database shop-data in DATABASE_URL, and that was") as error:
-        variables_for(attached, in_container=False, wanted_by="v3 of shop")
+        inject(attached, in_container=False, wanted_by="v3 of shop")
     assert refusal(error) == "database.gone"
 
 
