@@ -15,13 +15,9 @@ from django.db import OperationalError
 
 from accounts.models import User
 from bakery import broadcast
+from bakery.management import help as help_text
 from bakery.roles import Action
 from infrastructure.errors import Problem
-
-EXIT_CODES = (
-    "Exit codes: 0 it is done; 1 it failed, and why stands on standard error; "
-    "2 the command was written wrongly; 130 interrupted by Ctrl-C."
-)
 
 
 class Failed(CommandError):
@@ -51,6 +47,7 @@ class BakeryCommand(BaseCommand):
     """
 
     action: ClassVar[Action]
+    examples: ClassVar[tuple[str, ...]] = ()  # of what is typed behind “manage.py”
     prints_data: ClassVar[bool] = False  # whether it takes --json
     quiet: ClassVar[bool] = True  # whether the log lines below ERROR stay away from the terminal
     requires_system_checks = []  # the doctor's work; they would import the whole web side
@@ -59,18 +56,19 @@ class BakeryCommand(BaseCommand):
     as_json = False
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
+        return super().create_parser(
+            prog_name,
+            subcommand,
+            epilog=help_text.epilog(self.examples),
+            formatter_class=help_text.Lines,
+            **kwargs,
+        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.arguments(parser)
-        parser.add_argument(
-            "--as",
-            dest="as_email",
-            metavar="EMAIL",
-            help="Act as this person: recorded under their name, and refused when their role may not.",
-        )
+        parser.add_argument("--as", dest="as_email", metavar="EMAIL", help=help_text.AS)
         if self.prints_data:
-            parser.add_argument("--json", dest="as_json", action="store_true", help="Print JSON, for programs.")
+            parser.add_argument("--json", dest="as_json", action="store_true", help=help_text.JSON)
 
     def arguments(self, parser: ArgumentParser) -> None:
         """Add the command's own arguments."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from argparse import ArgumentParser, BooleanOptionalAction
+from argparse import ArgumentParser
 from typing import Any, ClassVar
 
 from django.conf import settings
 
 from bakery.management.base import BakeryCommand
+from bakery.management.help import wait_argument
 from bakery.models import Task
 from bakery.roles import Action
 from deployments.management.following import TaskFollower, for_terminal
@@ -52,12 +53,7 @@ class TaskCommand(DeploymentCommand):
 
     def arguments(self, parser: ArgumentParser) -> None:
         super().arguments(parser)
-        parser.add_argument(
-            "--wait",
-            action=BooleanOptionalAction,
-            default=True,
-            help="Follow it to its end, with its log; exit with 1 when it fails. (Waits unless told not to.)",
-        )
+        wait_argument(parser)
 
     @abstractmethod
     def ask(self, deployment: Deployment, options: dict[str, Any]) -> Task:

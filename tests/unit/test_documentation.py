@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
+
+from databases.management.commands.database import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = {"accounts", "bakery", "deployments", "domains"}
+APPS = {"accounts", "bakery", "databases", "deployments", "domains"}
 INTERNAL = {"apply_panel", "collect_logs"}  # Bakery's own to run
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -36,6 +40,21 @@ def test_every_command_is_in_the_readme_and_has_help() -> None:
     text = (ROOT / "README.md").read_text()
     ours = {name for name, app in get_commands().items() if app in APPS} - INTERNAL
     assert {name for name in ours if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)} == set()
+
+
+def test_every_example_in_the_help_of_a_command_can_be_typed() -> None:
+    examples = [
+        example
+        for name, app in get_commands().items()
+        if app in APPS
+        for example in load_command_class(app, name).examples
+    ] + [f"database {example}" for verb in VERBS.values() for example in verb.examples]
+    for example in examples:
+        name, *arguments = shlex.split(example)
+        command = load_command_class(get_commands()[name], name)
+        with contextlib.suppress(SystemExit):  # of --help
+            command.create_parser("manage.py", name).parse_args(arguments)
+    assert len(examples) > 30
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ class Command(BakeryCommand):
         "so that it shows in no list of processes."
     )
     action = Action.MANAGE_USERS
+    examples = ("create_admin you@example.com", "create_admin you@example.com --reset")
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", metavar="EMAIL")
-        parser.add_argument("password", metavar="PASSWORD", nargs="?")
+        parser.add_argument("email", metavar="EMAIL", help="With which they sign in.")
+        parser.add_argument("password", metavar="PASSWORD", nargs="?", help="12 characters or more.")
         parser.add_argument(
             "--reset",
             action="store_true",

@@ -12,9 +12,10 @@ from infrastructure.errors import Problem
 class Command(BakeryCommand):
     help = "Change what a person may do, or whether they may sign in at all. The last active admin stays one."
     action = Action.MANAGE_USERS
+    examples = ("set_role bob@example.com deployer", "set_role bob@example.com --inactive")
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", metavar="EMAIL")
+        parser.add_argument("email", metavar="EMAIL", help="Whom.")
         parser.add_argument("role", choices=Role.values, nargs="?", help="Left out: the role stays as it is.")
         parser.add_argument("--active", action="store_true", default=None, help="Let them sign in again.")
         parser.add_argument("--inactive", dest="active", action="store_false", help="Refuse them from now on.")

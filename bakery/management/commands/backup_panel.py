@@ -20,10 +20,11 @@ class Command(BakeryCommand):
         "another host. Persistent directories of applications and what is in their databases are not in it."
     )
     action = Action.ADMINISTER
+    examples = ("backup_panel bakery.sealed", "backup_panel bakery.sealed --passphrase-file passphrase.txt --overwrite")
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", type=Path, help="What is to be written.")
         parser.add_argument("--passphrase-file", metavar="PATH", help="Read the passphrase from here; no prompt.")
         parser.add_argument("--without-logs", action="store_true", help="Leave the text of all logs out.")
         parser.add_argument("--overwrite", action="store_true", help="Replace FILE when it is there.")

@@ -23,8 +23,12 @@ MARKS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.WRONG: "✗"}
 
 
 class Command(BakeryCommand):
-    help = "Look at everything that Bakery depends on: its version, what is wrong and how to mend it."
+    help = (
+        "Look at everything that Bakery depends on: its version, what is wrong and how to mend it. Exit code 1 where "
+        "something is wrong."
+    )
     action = Action.ADMINISTER
+    examples = ("doctor", "doctor --jobs")
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:

@@ -24,17 +24,18 @@ class Command(BakeryCommand):
         "commit with the same configuration."
     )
     action = Action.ADMINISTER
+    examples = ("restore_panel bakery.sealed",)
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", type=Path, help="What backup_panel has written.")
         parser.add_argument("--passphrase-file", metavar="PATH", help="Read the passphrase from here; no prompt.")
         parser.add_argument(
             "--replace",
             action="store_true",
             help="Also when this Bakery has deployments: they are ended and what it knows is replaced.",
         )
-        parser.add_argument("--no-wait", action="store_true", help="Do not wait for the deploys.")
+        parser.add_argument("--no-wait", action="store_true", help="Do not follow the deploys to their end.")
 
     def perform(self, options: dict[str, Any]) -> None:
         secret = passphrase(options["passphrase_file"], new=False)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction
+from argparse import ArgumentParser
 from typing import Any
 
 from bakery.management.base import BakeryCommand
+from bakery.management.help import wait_argument
 from bakery.models import Task
 from bakery.roles import Action
 from bakery.updates import requests
@@ -22,6 +23,7 @@ class Command(BakeryCommand):
         "version and its database are put back."
     )
     action = Action.UPDATE_BAKERY
+    examples = ("update --check", "update", "update --ref v1.2.0")
     prints_data = True
     _task: Task | None = None
 
@@ -30,14 +32,9 @@ class Command(BakeryCommand):
             "--check", action="store_true", help="Only look which version is available, and what is new."
         )
         parser.add_argument(
-            "--ref", default="", metavar="REF", help="A branch, a tag or a commit instead of the newest version."
+            "--ref", default="", metavar="REF", help="A branch, tag or commit instead of the newest version."
         )
-        parser.add_argument(
-            "--wait",
-            action=BooleanOptionalAction,
-            default=True,
-            help="Follow it to its end, with its log; exit with 1 when it fails. (Waits unless told not to.)",
-        )
+        wait_argument(parser)
 
     def perform(self, options: dict[str, Any]) -> None:
         place = requests.place()

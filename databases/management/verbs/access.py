@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from bakery.management.help import wait_argument
 from bakery.roles import Action
-from databases.management.verbs.verb import (
-    DatabaseCommand,
-    Options,
-    Verb,
-    find_database,
-    name_argument,
-    wait_argument,
-)
+from databases.management.verbs.making import VARIABLE
+from databases.management.verbs.verb import DatabaseCommand, Options, Verb, find_database, name_argument
 from databases.services import attaching
 from databases.services.connection import url_of
 from databases.services.disclosures import note_disclosure
@@ -64,13 +59,15 @@ def _rotate(command: DatabaseCommand, options: Options) -> None:
 
 def _pair(parser: ArgumentParser) -> None:
     name_argument(parser)
-    parser.add_argument("deployment", metavar="DEPLOYMENT")
-    parser.add_argument("--variable", metavar="VARIABLE", default="DATABASE_URL", help="Which holds the address.")
+    parser.add_argument("deployment", metavar="DEPLOYMENT", help="In whose environment it is.")
+    parser.add_argument("--variable", metavar="VARIABLE", default="DATABASE_URL", help=VARIABLE)
 
 
 def _attach_arguments(parser: ArgumentParser) -> None:
     _pair(parser)
-    parser.add_argument("--pg-variables", action="store_true", help="PGHOST and the others too.")
+    parser.add_argument(
+        "--pg-variables", action="store_true", help="Put PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE there, too."
+    )
 
 
 def _attach(command: DatabaseCommand, options: Options) -> None:
@@ -107,7 +104,11 @@ def _tell(command: DatabaseCommand, options: Options, said: str) -> None:
 
 VERBS = (
     Verb(
-        "url", "Print the connection string, which is written down.", name_argument, _url, Action.READ_DATABASE_SECRETS
+        "url",
+        "Print the connection string. Who saw it is written down.",
+        name_argument,
+        _url,
+        Action.READ_DATABASE_SECRETS,
     ),
     Verb(
         "reader",
@@ -115,8 +116,21 @@ VERBS = (
         _reader_arguments,
         _reader,
         Action.READ_DATABASE_SECRETS,
+        examples=("reader shop-db", "reader shop-db --drop"),
     ),
     Verb("rotate-password", "Change the password with no downtime.", _of_one, _rotate),
-    Verb("attach", "Put it in a deployment's environment.", _attach_arguments, _attach),
-    Verb("detach", "Take it out of a deployment's environment.", _pair, _detach),
+    Verb(
+        "attach",
+        "Put it in a deployment's environment, from its next deploy on.",
+        _attach_arguments,
+        _attach,
+        examples=("attach reports shop --variable REPORTS_URL",),
+    ),
+    Verb(
+        "detach",
+        "Take it out of a deployment's environment, from its next deploy on.",
+        _pair,
+        _detach,
+        examples=("detach reports shop --variable REPORTS_URL",),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, BooleanOptionalAction
 
 from bakery.management.base import Usage
+from bakery.management.help import wait_argument
 from bakery.management.tables import table
 from databases.management.verbs.verb import (
     DatabaseCommand,
@@ -14,7 +15,6 @@ from databases.management.verbs.verb import (
     find_database,
     name_argument,
     read_secret,
-    wait_argument,
 )
 from databases.models import Backup, BackupPlan, BackupState
 from databases.services import scheduling
@@ -73,7 +73,7 @@ def _row(one: Backup) -> tuple[object, ...]:
 
 
 def _pin_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", type=int, help="The backup, as backups lists it.")
+    parser.add_argument("id", metavar="ID", type=int, help="The backup: a number of “database backups”.")
     parser.add_argument("--off", action="store_true", help="From now on the plan decides again.")
 
 
@@ -84,7 +84,7 @@ def _pin(command: DatabaseCommand, options: Options) -> None:
 
 
 def _id_argument(parser: ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", type=int, help="The backup, as backups lists it.")
+    parser.add_argument("id", metavar="ID", type=int, help="The backup: a number of “database backups”.")
 
 
 def _delete(command: DatabaseCommand, options: Options) -> None:
@@ -113,7 +113,7 @@ def _schedule_arguments(parser: ArgumentParser) -> None:
     name_argument(parser)
     words = ", ".join(scheduling.USUAL)
     parser.add_argument(
-        "--cron", metavar="TIMES", help=f"“minute hour day month weekday” in UTC, {words}; “” for never."
+        "--cron", metavar="TIMES", help=f"“minute hour day month weekday” in UTC, or {words}; “” for never."
     )
     for name in sorted(NUMBERS):
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=int, help=HELP[name])
@@ -128,8 +128,8 @@ def _schedule_arguments(parser: ArgumentParser) -> None:
 HELP = {
     "keep_last": "Keep so many, the newest.",
     "keep_daily": "And the newest of each of so many days.",
-    "keep_weekly": "And of so many weeks.",
-    "keep_monthly": "And of so many months.",
+    "keep_weekly": "And the newest of each of so many weeks.",
+    "keep_monthly": "And the newest of each of so many months.",
     "test_every_days": "Restore one to try it every so many days; 0: never.",
 }
 
@@ -163,9 +163,25 @@ def _schedule(command: DatabaseCommand, options: Options) -> None:
 
 VERBS = (
     Verb("backup", "Back it up now.", _of_one, _back_up),
-    Verb("backups", "List backups, the newest first.", _list_arguments, _list),
-    Verb("pin-backup", "Keep a backup whatever the plan says.", _pin_arguments, _pin),
+    Verb("backups", "List backups, the newest first.", _list_arguments, _list, examples=("backups shop-db",)),
+    Verb(
+        "pin-backup",
+        "Keep a backup whatever the plan says.",
+        _pin_arguments,
+        _pin,
+        examples=("pin-backup 17", "pin-backup 17 --off"),
+    ),
     Verb("delete-backup", "Delete a backup, here and in the storage.", _id_argument, _delete),
     Verb("test-restore", "Restore a backup into a scratch database and compare.", _test_arguments, _test),
-    Verb("schedule", "When it is backed up by itself, where to, and what is kept.", _schedule_arguments, _schedule),
+    Verb(
+        "schedule",
+        "When it is backed up by itself, where to, and what is kept. Without options: show it.",
+        _schedule_arguments,
+        _schedule,
+        examples=(
+            "schedule shop-db --cron daily --keep-daily 14 --storage offsite",
+            "schedule shop-db --cron '30 2 * * *' --before-deploys",
+            "schedule shop-db --cron ''",
+        ),
+    ),
 )

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction
+from argparse import ArgumentParser
 from typing import Any
 
 from bakery.management.base import Usage
+from bakery.management.help import wait_argument
 from bakery.management.tables import table
 from bakery.models import Task
 from bakery.roles import Action
-from databases.management.verbs.verb import (
-    DatabaseCommand,
-    Options,
-    Verb,
-    find_database,
-    name_argument,
-    read_secret,
-    wait_argument,
-)
+from databases.management.verbs.verb import DatabaseCommand, Options, Verb, find_database, name_argument, read_secret
 from databases.models import Database
 from databases.services.dropping import drop_database
 from databases.services.overview import Overview, overviews
@@ -32,6 +25,7 @@ from databases.shapes import database_detail, database_shape
 from deployments.management.base import find_deployment
 
 MIB = 1024 * 1024
+VARIABLE = "The variable that holds its address there; else DATABASE_URL."
 NUMBERS = {
     "connection_limit": "Connections at a time.",
     "statement_timeout": "Seconds that a statement may take, where the application sets no other; 0: for ever.",
@@ -44,7 +38,11 @@ def _numbers(parser: ArgumentParser) -> None:
     for name, help_text in NUMBERS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=int, help=help_text)
     parser.add_argument(
-        "--extension", metavar="NAME", action="append", choices=EXTENSIONS, help=f"Of {', '.join(EXTENSIONS)}."
+        "--extension",
+        metavar="NAME",
+        action="append",
+        choices=EXTENSIONS,
+        help=f"One of {', '.join(EXTENSIONS)}; may be given again.",
     )
 
 
@@ -55,11 +53,13 @@ def _given(options: Options, *more: str) -> dict[str, Any]:
 def _create_arguments(parser: ArgumentParser) -> None:
     name_argument(parser)
     parser.add_argument("--deployment", metavar="DEPLOYMENT", help="Put it in this deployment's environment.")
-    parser.add_argument("--variable", metavar="NAME", default="DATABASE_URL", help="Which holds its address there.")
-    parser.add_argument("--pg-variables", action="store_true", help="PGHOST and the others there too.")
+    parser.add_argument("--variable", metavar="VARIABLE", default="DATABASE_URL", help=VARIABLE)
+    parser.add_argument(
+        "--pg-variables", action="store_true", help="Put PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE there, too."
+    )
     _numbers(parser)
-    parser.add_argument("--encoding", help="UTF8 unless told otherwise.")
-    parser.add_argument("--locale", help="Of the server's; C.UTF-8 unless told otherwise.")
+    parser.add_argument("--encoding", metavar="ENCODING", help="UTF8 unless told otherwise.")
+    parser.add_argument("--locale", metavar="LOCALE", help="One that the server has; C.UTF-8 unless told otherwise.")
     wait_argument(parser)
 
 
@@ -82,7 +82,9 @@ def _create(command: DatabaseCommand, options: Options) -> None:
 
 def _register_arguments(parser: ArgumentParser) -> None:
     name_argument(parser)
-    parser.add_argument("--url-file", metavar="FILE", default="-", help="Holds its address; “-” is standard input.")
+    parser.add_argument(
+        "--url-file", metavar="FILE", default="-", help="Holds its address; “-”, as when left out: standard input."
+    )
     wait_argument(parser)
 
 
@@ -161,8 +163,8 @@ def _set(command: DatabaseCommand, options: Options) -> None:
 
 def _drop_arguments(parser: ArgumentParser) -> None:
     name_argument(parser)
-    parser.add_argument("--yes", action="store_true", help="Really: what is in it is gone then.")
-    parser.add_argument("--backup", action=BooleanOptionalAction, default=True, help="Make a last backup first.")
+    parser.add_argument("--yes", action="store_true", help="Needed, as what is in it is gone then.")
+    parser.add_argument("--no-backup", action="store_true", help="Do not make a last backup first.")
     wait_argument(parser)
 
 
@@ -170,7 +172,7 @@ def _drop(command: DatabaseCommand, options: Options) -> None:
     database = find_database(options["name"])
     if not options["yes"]:
         raise Usage(f"This drops the database {database.name} and all that is in it. Say --yes if that is meant.")
-    task = drop_database(database, by=command.by, backup_first=options["backup"])
+    task = drop_database(database, by=command.by, backup_first=not options["no_backup"])
     command.follow(task, wait=options["wait"], done=f"{database.name} is dropped.")
 
 
@@ -179,11 +181,35 @@ def _last_task(database: Database) -> Task:
 
 
 VERBS = (
-    Verb("create", "Make a database.", _create_arguments, _create),
-    Verb("register", "Remember a database elsewhere, by its address.", _register_arguments, _register),
+    Verb(
+        "create",
+        "Make a database on this host's PostgreSQL, with roles of its own. One that could not be made is tried again.",
+        _create_arguments,
+        _create,
+        examples=("create shop-db --deployment shop", "create reports --connection-limit 50 --extension pg_trgm"),
+    ),
+    Verb(
+        "register",
+        "Remember a database elsewhere, by its address.",
+        _register_arguments,
+        _register,
+        examples=("register old-shop --url-file address.txt",),
+    ),
     Verb("check", "Look whether a registered database answers.", _of_one, _check),
-    Verb("list", "List databases.", _nothing, _list, Action.VIEW),
-    Verb("show", "Show a database: its limits, what it measures, its last backup.", name_argument, _show, Action.VIEW),
-    Verb("set", "Give a database other limits or extensions (--extension: exactly these).", _set_arguments, _set),
-    Verb("drop", "Drop a database and its roles, after a last backup.", _drop_arguments, _drop),
+    Verb("list", "List databases, with size, last backup and last restore test.", _nothing, _list, Action.VIEW),
+    Verb("show", "Show a database: its limits, its size, its last backup.", name_argument, _show, Action.VIEW),
+    Verb(
+        "set",
+        "Give a database other limits or extensions (--extension: exactly these).",
+        _set_arguments,
+        _set,
+        examples=("set shop-db --quota-mb 2048 --statement-timeout 30",),
+    ),
+    Verb(
+        "drop",
+        "Drop a database and its roles, after a last backup. It cannot be undone.",
+        _drop_arguments,
+        _drop,
+        examples=("drop shop-db --yes",),
+    ),
 )

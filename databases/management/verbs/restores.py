@@ -6,15 +6,9 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from databases.management.verbs.verb import (
-    DatabaseCommand,
-    Options,
-    Verb,
-    find_backup,
-    find_database,
-    name_argument,
-    wait_argument,
-)
+from bakery.management.help import wait_argument
+from databases.management.verbs.making import VARIABLE
+from databases.management.verbs.verb import DatabaseCommand, Options, Verb, find_backup, find_database, name_argument
 from databases.services import uploads
 from databases.services.cloning import USUAL, clone_database
 from databases.services.restoring import confirm_restore, request_restore, undo_restore
@@ -36,7 +30,9 @@ def _without_backup(parser: ArgumentParser) -> None:
 
 def _restore_arguments(parser: ArgumentParser) -> None:
     _of_one(parser)
-    parser.add_argument("--backup", metavar="ID", type=int, help="As backups lists it; else its newest good one.")
+    parser.add_argument(
+        "--backup", metavar="ID", type=int, help="A number of “database backups”; else its newest good one."
+    )
     _without_backup(parser)
 
 
@@ -51,7 +47,9 @@ def _restore(command: DatabaseCommand, options: Options) -> None:
 
 def _upload_arguments(parser: ArgumentParser) -> None:
     name_argument(parser)
-    parser.add_argument("file", metavar="FILE", help="What pg_dump wrote, custom or plain, or gzip of it; “-”: stdin.")
+    parser.add_argument(
+        "file", metavar="FILE", help="What pg_dump wrote, custom or plain, or gzip of it; “-” is standard input."
+    )
     wait_argument(parser)
     _without_backup(parser)
 
@@ -90,8 +88,8 @@ def _undo(command: DatabaseCommand, options: Options) -> None:
 def _clone_arguments(parser: ArgumentParser) -> None:
     name_argument(parser)
     parser.add_argument("copy", metavar="COPY", help="The name of the new database.")
-    parser.add_argument("--deployment", metavar="NAME", help="Into whose environment it goes.")
-    parser.add_argument("--variable", metavar="NAME", default=USUAL, help=f"As which variable; else {USUAL}.")
+    parser.add_argument("--deployment", metavar="DEPLOYMENT", help="Put the copy in this deployment's environment.")
+    parser.add_argument("--variable", metavar="VARIABLE", default=USUAL, help=VARIABLE)
     wait_argument(parser)
 
 
@@ -110,9 +108,27 @@ def _clone(command: DatabaseCommand, options: Options) -> None:
 
 
 VERBS = (
-    Verb("restore", "Bring a backup back, in the place of what is there.", _restore_arguments, _restore),
-    Verb("upload", "The same from a dump in a file.", _upload_arguments, _upload),
+    Verb(
+        "restore",
+        "Bring a backup back, in the place of what is there; the old database is kept until confirm-restore.",
+        _restore_arguments,
+        _restore,
+        examples=("restore shop-db", "restore shop-db --backup 17"),
+    ),
+    Verb(
+        "upload",
+        "Restore a dump out of a file, in the place of what is there; the old database is kept until confirm-restore.",
+        _upload_arguments,
+        _upload,
+        examples=("upload shop-db shop.dump", "upload shop-db - --no-backup"),
+    ),
     Verb("confirm-restore", "Let the database go that a restore has kept.", _of_one, _confirm),
     Verb("undo-restore", "Bring the database back that a restore has kept.", _of_one, _undo),
-    Verb("clone", "Make another database with what is in this one now.", _clone_arguments, _clone),
+    Verb(
+        "clone",
+        "Make another database with what is in this one now.",
+        _clone_arguments,
+        _clone,
+        examples=("clone shop-db shop-db-staging --deployment staging",),
+    ),
 )

@@ -31,10 +31,10 @@ def _list(command: DatabaseCommand, options: Options) -> None:
 def _save_arguments(parser: ArgumentParser) -> None:
     _name(parser)
     parser.add_argument("--endpoint", metavar="URL", help="https://s3.eu-central-1.amazonaws.com, or a server's own.")
-    parser.add_argument("--bucket", metavar="BUCKET")
-    parser.add_argument("--region", metavar="REGION")
+    parser.add_argument("--bucket", metavar="BUCKET", help="It has to be there.")
+    parser.add_argument("--region", metavar="REGION", help="Where the server asks for one.")
     parser.add_argument("--prefix", metavar="PATH", help="In front of every object; one per Bakery.")
-    parser.add_argument("--access-key", metavar="KEY")
+    parser.add_argument("--access-key", metavar="KEY", help="The name of the key, which is no secret.")
     parser.add_argument("--secret-key-file", metavar="FILE", help="Holds the secret key; “-” is standard input.")
 
 
@@ -80,7 +80,16 @@ def _name(parser: ArgumentParser) -> None:
 
 VERBS = (
     Verb("storages", "List the storages that backups are copied to.", _nothing, _list, Action.MANAGE_STORAGE),
-    Verb("save-storage", "Make or change a storage, and try it.", _save_arguments, _save, Action.MANAGE_STORAGE),
-    Verb("check-storage", "Write, read and delete a small object.", _name, _check, Action.MANAGE_STORAGE),
+    Verb(
+        "save-storage",
+        "Make or change a storage, and try it. What is left out of one that is there stays.",
+        _save_arguments,
+        _save,
+        Action.MANAGE_STORAGE,
+        examples=(
+            "save-storage offsite --endpoint https://s3.example.com --bucket b --access-key K --secret-key-file F",
+        ),
+    ),
+    Verb("check-storage", "Write, read and delete a small object in it.", _name, _check, Action.MANAGE_STORAGE),
     Verb("delete-storage", "Forget a storage that nothing uses.", _name, _delete, Action.MANAGE_STORAGE),
 )

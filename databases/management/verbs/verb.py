@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction
+import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,22 @@ class DatabaseCommand(BakeryCommand):
 
     action = Action.MANAGE_DATABASES
     prints_data = True
+    _followed: Task | None = None
 
     def follow(self, task: Task, *, wait: bool, done: str = "Done.") -> Task:
         """Print the task's steps and its log until it has ended; its ``Problem`` where it failed."""
         if not wait:
             self.data(task_shape(task)) if self.as_json else self.say(f"Queued as task {task.pk}.")
             return task
+        self._followed = task
         ended = TaskFollower(task, say=self.say, log=self._log).to_the_end()
         self.data(task_shape(ended)) if self.as_json else self.say(done)
         return ended
+
+    def interrupted(self) -> str:
+        if self._followed is None:
+            return super().interrupted()
+        return f"no longer watching. Task {self._followed.pk} goes on."
 
     def _log(self, text: str) -> None:
         out = self.stderr if self.as_json else self.stdout
@@ -47,19 +55,11 @@ class Verb:
     arguments: Callable[[ArgumentParser], None]
     perform: Callable[[DatabaseCommand, Options], None]
     action: Action = Action.MANAGE_DATABASES
+    examples: tuple[str, ...] = ()  # of what is typed behind “manage.py database”
 
 
 def name_argument(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="The database.")
-
-
-def wait_argument(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--wait",
-        action=BooleanOptionalAction,
-        default=True,
-        help="Follow it to its end, with its log; exit with 1 when it fails. (Waits unless told not to.)",
-    )
 
 
 def find_database(name: str) -> Database:
@@ -80,8 +80,6 @@ def find_backup(pk: int) -> Backup:
 
 def read_secret(path: str) -> str:
     """The first line of a file; “-” is standard input."""
-    import sys
-
     try:
         text = sys.stdin.readline() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

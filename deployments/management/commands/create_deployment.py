@@ -21,6 +21,11 @@ OWN_OPTIONS = (*TEXT_OPTIONS, "runtime", "blue_green", "one_writer")
 class Command(BakeryCommand):
     help = "Make a deployment. It reserves its ports and its address; manage.py deploy NAME then brings it up."
     action = Action.CREATE_DEPLOYMENT
+    examples = (
+        "create_deployment shop --repo https://github.com/owner/shop.git --database",
+        "create_deployment blog --repo https://github.com/owner/blog.git --one-writer --persistent data",
+        "create_deployment api --repo https://github.com/owner/api.git --env LEVEL=info --set memory_mb=1024",
+    )
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
@@ -35,9 +40,9 @@ class Command(BakeryCommand):
         )
         add("--one-writer", action=BooleanOptionalAction, default=None, help="Never run two releases at once (SQLite).")
         add("--health-path", metavar="PATH", help="Must answer 200 to 399 (/). Empty: an open port is enough.")
-        add("--build-command", metavar="COMMAND")
-        add("--start-command", metavar="COMMAND")
-        add("--pre-deploy-command", metavar="COMMAND", help="Runs before each switch: migrations.")
+        add("--build-command", metavar="COMMAND", help="Instead of “bun run build”.")
+        add("--start-command", metavar="COMMAND", help="Instead of “bun run start”.")
+        add("--pre-deploy-command", metavar="COMMAND", help="In a deploy, before the new release starts: migrations.")
         add("--env", nargs="+", action="extend", default=[], metavar="K=V", help="Environment variables.")
         add("--env-file", metavar="FILE", help="A .env file of them; “-” is standard input.")
         add(
@@ -56,7 +61,6 @@ class Command(BakeryCommand):
             metavar="FIELD=VALUE",
             help="Any other setting: memory_mb=1024.",
         )
-
         add("--database", action="store_true", help="Make a PostgreSQL database for it, as DATABASE_URL.")
 
     def perform(self, options: dict[str, Any]) -> None:

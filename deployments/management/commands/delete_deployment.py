@@ -20,11 +20,14 @@ class Command(TaskCommand):
         "backup. It cannot be undone."
     )
     action = Action.DELETE_DEPLOYMENT
+    examples = ("delete_deployment shop", "delete_deployment shop --yes --keep-databases")
     done = "{name} is deleted."
 
     def arguments(self, parser: ArgumentParser) -> None:
         super().arguments(parser)
-        parser.add_argument("--yes", action="store_true", help="Do not ask for the name again.")
+        parser.add_argument(
+            "--yes", action="store_true", help="Do not ask for the name again; needed where nobody can be asked."
+        )
         parser.add_argument("--keep-databases", action="store_true", help="Leave its databases, with what is in them.")
 
     def ask(self, deployment: Deployment, options: dict[str, Any]) -> Task:

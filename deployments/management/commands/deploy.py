@@ -14,11 +14,17 @@ class Command(TaskCommand):
         "Deploy a deployment's branch, or another branch, tag or commit. Prints the build log while it waits. "
         "When the release fails, what was live before goes on serving."
     )
+    examples = ("deploy shop", "deploy shop --ref v1.2.0")
     done = "{name} {release} is live: {url}"
 
     def arguments(self, parser: ArgumentParser) -> None:
         super().arguments(parser)
-        parser.add_argument("--ref", default="", metavar="REF", help="A branch, a tag or a full commit SHA.")
+        parser.add_argument(
+            "--ref",
+            default="",
+            metavar="REF",
+            help="A branch, tag or full commit SHA instead of the deployment's branch.",
+        )
 
     def ask(self, deployment: Deployment, options: dict[str, Any]) -> Task:
         return requests.deploy(deployment, by=self.by, ref=options["ref"])

@@ -22,12 +22,19 @@ class Command(DeploymentCommand):
         "What changes here is live with the next deploy."
     )
     action = Action.EDIT_ENV
+    examples = (
+        "env shop list",
+        "env shop set LEVEL=info LIMIT=20",
+        "env shop set API_KEY",
+        "env shop import production.env --run-only",
+        "env shop unset LIMIT",
+    )
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
         super().arguments(parser)
-        parser.add_argument("verb", choices=("set", "unset", "list", "import"))
-        parser.add_argument("items", nargs="*", metavar="K=V | K | FILE")
+        parser.add_argument("verb", choices=("set", "unset", "list", "import"), help="What to do.")
+        parser.add_argument("items", nargs="*", metavar="K=V | K | FILE", help="What the verb is about.")
         parser.add_argument("--reveal", action="store_true", help="list: show the values too.")
         only = parser.add_mutually_exclusive_group()
         only.add_argument("--build-only", action="store_true", help="set, import: for install and build alone.")

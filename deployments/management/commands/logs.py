@@ -16,13 +16,16 @@ from infrastructure.errors import Problem
 class Command(DeploymentCommand):
     help = "Print a release's log: of its process, or with --build of its build. The live release's, unless told."
     action = Action.READ_LOGS
+    examples = ("logs shop -f", "logs shop --build", "logs shop --release 4 -n 0")
 
     def arguments(self, parser: ArgumentParser) -> None:
         super().arguments(parser)
         parser.add_argument("-f", "--follow", action="store_true", help="Go on printing until Ctrl-C.")
         parser.add_argument("--release", metavar="NUMBER", help="The release, such as 4 or v4.")
-        parser.add_argument("--build", action="store_true", help="The log of the build.")
-        parser.add_argument("-n", "--lines", type=int, default=200, help="How many of the last lines (200); 0: all.")
+        parser.add_argument("--build", action="store_true", help="The log of the build; else of the process.")
+        parser.add_argument(
+            "-n", "--lines", type=int, metavar="N", default=200, help="How many of the last lines (200); 0: all."
+        )
 
     def perform_on(self, deployment: Deployment, options: dict[str, Any]) -> None:
         kind = StreamKind.BUILD if options["build"] else StreamKind.PROCESS

@@ -13,6 +13,7 @@ from infrastructure.errors import Problem
 
 class Command(TaskCommand):
     help = "Make an earlier release live again, with the configuration that it had. No git, no build."
+    examples = ("rollback shop", "rollback shop --to 4")
     done = "{name} {release} is live again: {url}"
 
     def arguments(self, parser: ArgumentParser) -> None:

@@ -25,7 +25,7 @@ class Command(BakeryCommand):
     prints_data = True
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", metavar="NAME", nargs="?")
+        parser.add_argument("name", metavar="NAME", nargs="?", help="The deployment. Left out: all of them.")
 
     def perform(self, options: dict[str, Any]) -> None:
         if options["name"]:

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from bakery.management.base import BakeryCommand, Usage
+from bakery.management.help import wait_argument
 from bakery.management.tables import table
 from bakery.models import Task
 from bakery.roles import Action
@@ -33,12 +34,20 @@ class Command(BakeryCommand):
         "NAME is a deployment; --panel instead means Bakery's own pages."
     )
     action = Action.CONFIGURE
+    examples = (
+        "certificate issue shop",
+        "certificate upload shop chain.pem key.pem",
+        "certificate provider our-zone cloudflare credentials.ini",
+        "certificate set shop --challenge dns-01 --dns-provider our-zone",
+        "certificate list",
+    )
     prints_data = True
+    _followed: Task | None = None
 
     def arguments(self, parser: ArgumentParser) -> None:
         parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]  # “upload --panel CHAIN KEY”
-        parser.add_argument("verb", choices=VERBS)
-        parser.add_argument("items", nargs="*", metavar="NAME | FILE", help="The deployment, then files.")
+        parser.add_argument("verb", choices=VERBS, help="What to do.")
+        parser.add_argument("items", nargs="*", metavar="NAME | FILE", help="What the verb is about.")
         parser.add_argument("--panel", action="store_true", help="Bakery's own pages instead of a deployment.")
         parser.add_argument("--override-dns", action="store_true", help="issue: though DNS does not look right.")
         parser.add_argument(
@@ -55,14 +64,12 @@ class Command(BakeryCommand):
             "--propagation-seconds", type=int, metavar="N", help="provider: how long a record takes to be seen."
         )
         parser.add_argument("--passphrase-file", metavar="FILE", help="upload: of the key; “-” is standard input.")
-        parser.add_argument(
-            "--wait", action=BooleanOptionalAction, default=True, help="Follow it to its end, with its log."
-        )
+        wait_argument(parser)
 
     def perform(self, options: dict[str, Any]) -> None:
         verb, items = options["verb"], list(options["items"])
         if verb == "list":
-            self._list(items)
+            self._list(items, panel=options["panel"])
         elif verb == "provider":
             self._provider(items, options["propagation_seconds"])
         else:
@@ -108,21 +115,27 @@ class Command(BakeryCommand):
         if not wait:
             self.data(task_shape(task)) if self.as_json else self.say(f"Queued as task {task.pk}.")
             return
+        self._followed = task
         ended = TaskFollower(task, say=self.say, log=self._log).to_the_end()
         if self.as_json:
             self.data(task_shape(ended))
         else:
             self.say("Done.")
 
+    def interrupted(self) -> str:
+        if self._followed is None:
+            return super().interrupted()
+        return f"no longer watching. Task {self._followed.pk} goes on."
+
     def _log(self, text: str) -> None:
         out = self.stderr if self.as_json else self.stdout
         out.write(for_terminal(out, text), str, ending="")
         out.flush()
 
-    def _list(self, names: list[str]) -> None:
+    def _list(self, names: list[str], *, panel: bool) -> None:
         found = Certificate.objects.for_list()
-        if names:
-            found = found.filter(deployment=find_deployment(names[0]))
+        if names or panel:
+            found = found.filter(deployment=None if panel else find_deployment(names[0]))
         if self.as_json:
             self.data([certificate_shape(one) for one in found])
         elif not found:

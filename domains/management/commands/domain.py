@@ -32,6 +32,13 @@ class Command(BakeryCommand):
         "pages, add --free NAME gives a name that leads to this server's address without being registered."
     )
     action = Action.CONFIGURE
+    examples = (
+        "domain add shop shop.example.com --primary",
+        "domain add --panel panel.example.com",
+        "domain verify shop.example.com",
+        "domain set shop.example.com hsts_seconds=31536000 header.X-Frame-Options=DENY",
+        "domain list shop",
+    )
     prints_data = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -40,8 +47,10 @@ class Command(BakeryCommand):
         return parser
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("verb", choices=("add", "remove", "primary", "verify", "records", "set", "list"))
-        parser.add_argument("items", nargs="*", metavar="NAME | DOMAIN | FIELD=VALUE")
+        parser.add_argument(
+            "verb", choices=("add", "remove", "primary", "verify", "records", "set", "list"), help="What to do."
+        )
+        parser.add_argument("items", nargs="*", metavar="NAME | DOMAIN | FIELD=VALUE", help="What the verb is about.")
         parser.add_argument("--panel", action="store_true", help="add, list: Bakery's own pages, not a deployment.")
         parser.add_argument("--free", action="store_true", help="add: a name under sslip.io, for trying.")
         parser.add_argument(
