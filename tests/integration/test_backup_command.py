@@ -106,6 +106,8 @@ def test_storages_are_for_admins_and_their_key_is_never_shown(shop: Database, tm
         command("storages", "--as", bob().email)
     said = command("save-storage", "there", *place, "--secret-key-file", str(tmp_path / "key"))
     assert "does not answer" in said
+    with pytest.raises(CommandError, match="does not answer"):
+        command("check-storage", "there")
     assert "a-secret-key" not in command("storages", "--json")
     command("save-storage", "there", "--region", "eu-central-1")
     stored = Storage.objects.get()

@@ -58,6 +58,7 @@ def test_it_lists_names_as_people_read_them_and_all_of_it_for_programs(shop: Dep
     Certificate.objects.create(deployment=shop, names=["xn--bcher-kva.example.com"], error_message="Why.", error_id="x")
     assert "bücher.example.com" in command("list", "shop")
     assert "failed: Why." in command("list")
+    assert "no certificates" in command("list", "--panel")
     (row,) = json.loads(command("list", "--json"))
     assert (row["deployment"], row["names"]) == ("shop", ["xn--bcher-kva.example.com"])
     assert row["error"] == {"id": "x", "message": "Why.", "hint": ""}

@@ -10,7 +10,7 @@ from databases.management.verbs.verb import DatabaseCommand, Options, Verb, read
 from databases.models import Storage
 from databases.services.storage import check_storage, delete_storage, save_storage
 from databases.storage_shapes import storage_shape
-from infrastructure.errors import Problem
+from infrastructure.errors import HostProblem, Problem
 
 
 def _nothing(parser: ArgumentParser) -> None:
@@ -52,7 +52,9 @@ def _save(command: DatabaseCommand, options: Options) -> None:
 
 def _check(command: DatabaseCommand, options: Options) -> None:
     found = _find(options["name"])
-    _tell(command, found, check_storage(found))
+    if problem := check_storage(found):
+        raise HostProblem("storage.check-failed", f"{found.name}: {problem}")
+    _tell(command, found, "")
 
 
 def _tell(command: DatabaseCommand, storage: Storage, problem: str) -> None:
@@ -90,6 +92,12 @@ VERBS = (
             "save-storage offsite --endpoint https://s3.example.com --bucket b --access-key K --secret-key-file F",
         ),
     ),
-    Verb("check-storage", "Write, read and delete a small object in it.", _name, _check, Action.MANAGE_STORAGE),
+    Verb(
+        "check-storage",
+        "Write, read and delete a small object in it; exit with 1 when that fails.",
+        _name,
+        _check,
+        Action.MANAGE_STORAGE,
+    ),
     Verb("delete-storage", "Forget a storage that nothing uses.", _name, _delete, Action.MANAGE_STORAGE),
 )
