@@ -13,6 +13,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import User
+from bakery.events import announce
 from databases.models import Storage
 from infrastructure.errors import Problem, Refused
 from infrastructure.object_storage import Bucket, parse_endpoint
@@ -50,6 +51,7 @@ def save_storage(
         row.secret_key = key
     elif storage is None:
         raise ValidationError({"secret_key": "The secret key is needed."})
+    row.checked_at, row.problem = None, ""  # what was seen before says nothing of it now
     row.full_clean()
     row.save()
     return row
@@ -76,6 +78,7 @@ def check_storage(storage: Storage) -> str:
         problem = f"{found.message} {found.hint}".strip()
     Storage.objects.filter(pk=storage.pk).update(checked_at=timezone.now(), problem=problem)
     storage.refresh_from_db()
+    announce("storage", storage.pk)
     return problem
 
 

@@ -14,6 +14,7 @@ from bakery.models import Task, TaskKind
 from databases.models import Backup, BackupPlan, BackupState, Database, DatabaseState, Storage
 from databases.schedule import Every, Schedule, as_cron, in_words, read
 from databases.services import scheduling
+from databases.tasks import check_storage
 from infrastructure.secret import Secret
 from tests.integration.people import alice, bob, charlie
 
@@ -170,14 +171,18 @@ def test_a_bucket_is_kept_by_admins_and_its_key_is_never_shown() -> None:
     assert client.post("/settings/backup-storage/add", {**bucket, "endpoint": "no address"}).status_code == 422
     answer = client.post("/settings/backup-storage/add", bucket, follow=True)
     page = answer.content.decode()
-    assert "cannot be used yet" in page
-    assert "Does not work" in page
+    assert "A worker writes, reads and deletes a small object" in page
+    assert "Not tried yet" in page
     assert SECRET not in page
     kept = Storage.objects.get()
+    check_storage(kept.pk)  # the worker's turn
+    part = client.get("/settings/backup-storage", headers={"HX-Request": "true", "HX-Target": "storages"})
+    assert "Does not work" in part.content.decode()
+    assert "<html" not in part.content.decode()
     edit = f"/settings/backup-storage/{kept.pk}"
     assert SECRET not in read_page(alice(), edit)
     assert client.post(edit, {**bucket, "secret_key": "", "prefix": "other"}).status_code == 302
     kept.refresh_from_db()
-    assert (kept.prefix, kept.secret_key.reveal()) == ("other", SECRET)
+    assert (kept.prefix, kept.secret_key.reveal(), kept.checked_at) == ("other", SECRET, None)
     client.post(f"{edit}/remove")
     assert not Storage.objects.exists()

@@ -19,6 +19,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 ACTS_ON_THE_HOST = (
     "docker",
+    "minio",
     "infrastructure.bun",
     "infrastructure.docker",
     "infrastructure.git",
