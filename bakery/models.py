@@ -41,6 +41,7 @@ class TaskKind(models.TextChoices):
     BACK_UP = "back-up", "Back up"
     RESTORE = "restore", "Restore"
     TEST_RESTORE = "test-restore", "Test a restore"
+    FETCH_BACKUP = "fetch-backup", "Fetch a backup"
     CLONE_DATABASE = "clone-database", "Clone database"
     DROP_DATABASE = "drop-database", "Drop database"
 
@@ -52,6 +53,7 @@ ABOUT_DATABASES = (
     TaskKind.BACK_UP,
     TaskKind.RESTORE,
     TaskKind.TEST_RESTORE,
+    TaskKind.FETCH_BACKUP,
     TaskKind.CLONE_DATABASE,
     TaskKind.DROP_DATABASE,
 )

@@ -23,6 +23,7 @@ EXPECTED = {
     TaskKind.BACK_UP: ("dump", "list"),
     TaskKind.RESTORE: ("make a new database", "fill it", "look at it", "swap"),
     TaskKind.TEST_RESTORE: ("open", "restore", "compare"),
+    TaskKind.FETCH_BACKUP: ("bring back",),
     TaskKind.CLONE_DATABASE: ("dump", "make a new database", "fill it", "look at it", "swap"),
     TaskKind.DROP_DATABASE: ("drop",),
 }
@@ -59,6 +60,7 @@ DOING = {
     "tidy": "Letting go of what the plan does not keep",
     "open": "Fetching and checking the backup",
     "restore": "Restoring it into a scratch database",
+    "bring back": "Fetching the backup from the storage",
     "compare": "Comparing tables and rows",
     "unpack": "Unpacking the dump",
     "make a new database": "Making a database beside it",

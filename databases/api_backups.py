@@ -12,7 +12,7 @@ from bakery.api import body_of, endpoint, refuse_unknown, rows_wanted, text
 from bakery.permissions import access_backup, access_database, person_of, requires
 from bakery.roles import Action
 from databases.models import Backup, BackupPlan, Storage
-from databases.services.backups import delete_backup, pin_backup, request_backup
+from databases.services.backups import delete_backup, pin_backup, request_backup, request_fetch
 from databases.services.plans import CHANGEABLE, NUMBERS, set_plan
 from databases.services.restore_tests import request_restore_test
 from databases.services.storage import delete_storage, request_check, save_storage
@@ -61,6 +61,15 @@ def test(request: HttpRequest, name: str, backup_pk: int) -> Answer:
     refuse_unknown(body_of(request), frozenset())
     found = access_backup(request, access_database(request, name), backup_pk)
     return 202, task_shape(request_restore_test(found, by=person_of(request)))
+
+
+@requires(Action.MANAGE_DATABASES)
+@endpoint("POST")
+def fetch(request: HttpRequest, name: str, backup_pk: int) -> Answer:
+    """Bring one that is only in the storage back to this host, so that it can be downloaded."""
+    refuse_unknown(body_of(request), frozenset())
+    found = access_backup(request, access_database(request, name), backup_pk)
+    return 202, task_shape(request_fetch(found, by=person_of(request)))
 
 
 @requires(Action.VIEW, to_change=Action.MANAGE_DATABASES)
@@ -147,6 +156,7 @@ urlpatterns = [
     path("databases/<str:name>/backups", backups, name="api-database-backups"),
     path("databases/<str:name>/backups/<int:backup_pk>", backup, name="api-database-backup"),
     path("databases/<str:name>/backups/<int:backup_pk>/test", test, name="api-database-backup-test"),
+    path("databases/<str:name>/backups/<int:backup_pk>/fetch", fetch, name="api-database-backup-fetch"),
     path("databases/<str:name>/plan", plan, name="api-database-plan"),
     path("system/storages", storages, name="api-storages"),
     path("system/storages/<int:pk>", storage, name="api-storage"),

@@ -69,6 +69,7 @@ def attention(row: Overview) -> list[str]:
 SHORT = {
     "database.backup-missing": "No good backup in time",
     "database.backup-failed": "The last backup failed",
+    "database.backup-copy": "A backup could not be copied",
     "database.restore-test": "The last restore test failed",
     "database.quota": "Above its quota",
     "database.rotation": "Its password could not be rotated",

@@ -37,6 +37,14 @@ def delete_backups() -> None:
     delete_marked()
 
 
+@shared_task(name="databases.tasks.copy_backups")
+def copy_backups() -> None:
+    """The copies of some are missing."""
+    from databases.services.copying import copy_again
+
+    copy_again()
+
+
 @shared_task(name="databases.tasks.take_stock")
 def take_stock() -> None:
     """Compare the backups that are known with the files that lie there."""

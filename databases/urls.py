@@ -45,6 +45,7 @@ urlpatterns = [
     path(f"{BACKUP}/pin", backup_actions.pin, name="backup-pin"),
     path(f"{BACKUP}/delete", backup_actions.delete, name="backup-delete"),
     path(f"{BACKUP}/test", backup_actions.test, name="backup-test"),
+    path(f"{BACKUP}/fetch", backup_actions.fetch, name="backup-fetch"),
     path(f"{BACKUP}/restore", backup_actions.restore, name="backup-restore"),
     path("settings/backup-storage", storage.storages, name="storages"),
     path("settings/backup-storage/add", storage.add, name="storage-add"),

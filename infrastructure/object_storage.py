@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1024 * 1024
 PART = 8 * MEBIBYTE  # of a large file; one is in memory at a time
 MOST_PARTS = 9_000  # S3 takes 10,000
+MOST_PAGES = 20  # of 1,000 uploads that are under way
 CONNECT_SECONDS, READ_SECONDS, RETRIES = 10.0, 60.0, 3
 NO_SUCH_THING = ("NoSuchKey", "NoSuchObject")
 # What it says (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html), what we say, and what to do.
@@ -86,6 +89,24 @@ class Bucket:
                     return None
                 raise
 
+    def end_uploads(self, prefix: str, ours: re.Pattern[str], before: datetime) -> int:
+        """Uploads in parts, of keys that match as a whole, that began before then and were never ended; how many. What
+        had come of them is gone. The library has no public call for it any more."""
+        ended, marker = 0, None
+        with self._words():
+            client = self._client()
+            for _ in range(MOST_PAGES):
+                page = client._list_multipart_uploads(self.name, prefix=prefix, key_marker=marker)  # noqa: SLF001
+                for upload in page.uploads:
+                    begun = upload.initiated_time
+                    if upload.upload_id and ours.fullmatch(upload.object_name) and begun and begun < before:
+                        client._abort_multipart_upload(self.name, upload.object_name, upload.upload_id)  # noqa: SLF001
+                        ended += 1
+                marker = page.next_key_marker
+                if not (page.is_truncated and marker):
+                    break
+        return ended
+
     def try_out(self, key: str) -> None:
         """Everything that backups need: write, read, delete."""
         token = secrets.token_bytes(32)
@@ -124,6 +145,8 @@ class Bucket:
 
     @contextmanager
     def _words(self) -> Iterator[None]:
+        from xml.etree.ElementTree import ParseError
+
         from minio.error import MinioException, S3Error
         from urllib3.exceptions import HTTPError
 
@@ -138,7 +161,7 @@ class Bucket:
                 ("storage.failed", f"It said {error.code}: {(error.message or 'nothing more')[:300]}", "Try again."),
             )
             raise HostProblem(kind, f"The storage {where} refused. {why}", hint) from error
-        except (MinioException, ValueError) as error:
+        except (MinioException, ParseError, ValueError) as error:  # a proxy may answer with a page of its own
             raise HostProblem("storage.failed", f"The storage {where} refused: {error}"[:400]) from error
         except HTTPError as error:
             raise HostProblem(

@@ -112,6 +112,7 @@ class Backup(models.Model):
     storage = models.ForeignKey(Storage, null=True, blank=True, on_delete=models.SET_NULL, related_name="backups")
     storage_key = models.CharField(max_length=500, blank=True, help_text="The object; empty: not stored there.")
     storage_problem = models.TextField(blank=True)
+    copy_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The last restore test.
     tested_at = models.DateTimeField(null=True, blank=True)
     test_ok = models.BooleanField(null=True, blank=True)

@@ -10,18 +10,16 @@ from django.utils import timezone
 
 from bakery.alarms import end_alarm, raise_alarm
 from bakery.panel.backup import private_tools
-from databases.models import Backup, BackupPlan, BackupReason, BackupState, Database, Storage
-from databases.services import backup_files, deletion
+from databases.models import Backup, BackupPlan, BackupReason, BackupState, Database
+from databases.services import backup_files, copying, deletion
 from databases.services.job import DatabaseJob
 from databases.services.sessions import reading
-from databases.services.storage import bucket_of, key_in
 from infrastructure.errors import Problem
 from infrastructure.postgres.server import Place
 from infrastructure.postgres.streaming import count_entries, stream_dump
 from infrastructure.postgres.temporary import size_of
 
-MIB = 1024 * 1024
-FAILED, COPY_FAILED = "database.backup-failed", "database.backup-copy"
+FAILED = "database.backup-failed"
 
 
 def back_up(job: DatabaseJob) -> None:
@@ -32,7 +30,7 @@ def back_up(job: DatabaseJob) -> None:
     plan = BackupPlan.objects.filter(database=job.database).select_related("storage").first()
     if plan and plan.storage:
         with job.phase("copy"):
-            _copy_all(job, plan.storage)
+            copying.copy_all(job.database, plan.storage, say=job.say, look=job.refuse_cancelled)
     with job.phase("tidy"):
         gone = deletion.expire(job.database)
         if gone:
@@ -47,11 +45,13 @@ def give_up(job: DatabaseJob, problem: Problem | None) -> None:
         _alarm_of_failure(job.database, problem)
     if backup is None or backup.state != BackupState.RUNNING:
         return
-    backup_files.discard(backup)
     said = f"{job.masker.mask(problem.message)} {problem.hint}".strip() if problem else "It was cancelled."
-    Backup.objects.filter(pk=backup.pk, state=BackupState.RUNNING).update(
-        state=BackupState.FAILED, problem=said, ended_at=timezone.now()
-    )
+    try:
+        backup_files.discard(backup)
+    finally:  # also where the disk has become read-only: nothing else would end it
+        Backup.objects.filter(pk=backup.pk, state=BackupState.RUNNING).update(
+            state=BackupState.FAILED, problem=said, ended_at=timezone.now()
+        )
 
 
 def _row(job: DatabaseJob) -> Backup:
@@ -94,7 +94,7 @@ def _dump(job: DatabaseJob, backup: Backup) -> None:
         ended_at=timezone.now(),
     )
     job.say(
-        f"{_size(writer.size)}, {len(made.rows)} tables, {sum(made.rows.values())} rows; "
+        f"{copying.size_in_words(writer.size)}, {len(made.rows)} tables, {sum(made.rows.values())} rows; "
         f"pg_restore lists {entries} entries"
     )
     end_alarm(f"{FAILED}:{job.database.pk}", f"database.backup-missing:{job.database.pk}")
@@ -108,38 +108,6 @@ def _expected(database: Database, place: Place) -> int:
     return size_of(place) // 2
 
 
-def _copy_all(job: DatabaseJob, storage: Storage) -> None:
-    """The new one, and those before whose copy has failed."""
-    waiting = job.database.backups.good().filter(storage_key="").exclude(file="").order_by("-started_at")
-    for backup in waiting:
-        try:
-            _copy(job, backup, storage)
-        except Problem as problem:
-            said = f"{problem.message} {problem.hint}".strip()
-            Backup.objects.filter(pk=backup.pk).update(storage=storage, storage_problem=said)
-            job.say_problem(problem)
-            raise_alarm(
-                f"{COPY_FAILED}:{job.database.pk}",
-                subject=job.database.name,
-                message=f"A backup could not be copied to {storage.name}. {problem.message}",
-                hint=f"{problem.hint} The backup is good on this host; the next one tries it again.".strip(),
-                deployment=job.database.deployment,
-            )
-            return
-    end_alarm(f"{COPY_FAILED}:{job.database.pk}")
-
-
-def _copy(job: DatabaseJob, backup: Backup, storage: Storage) -> None:
-    key = key_in(storage, backup.file)
-    job.say(f"Copying {_size(backup.size_bytes)} to {storage.name}")
-    bucket = bucket_of(storage)
-    bucket.put(key, backup_files.path_of(backup), job.refuse_cancelled)
-    stored = bucket.size(key)
-    if stored != backup.size_bytes:
-        raise Problem("storage.failed", f"The storage {storage.name} has {stored} of {backup.size_bytes} bytes.")
-    Backup.objects.filter(pk=backup.pk).update(storage=storage, storage_key=key, storage_problem="")
-
-
 def _alarm_of_failure(database: Database, problem: Problem) -> None:
     raise_alarm(
         f"{FAILED}:{database.pk}",
@@ -148,7 +116,3 @@ def _alarm_of_failure(database: Database, problem: Problem) -> None:
         hint=problem.hint,
         deployment=database.deployment,
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / MIB:.1f} MiB" if count >= MIB else f"{count} bytes"

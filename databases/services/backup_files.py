@@ -25,6 +25,7 @@ from infrastructure.files import make_directory, sync_directory
 from infrastructure.secret import Secret
 
 MIB = 1024 * 1024
+NAME = r"\d+/\d+-\d{8}T\d{6}Z\.dump(\.sealed)?"  # of a file, and of its copy behind the storage's prefix
 
 
 def root() -> Path:
@@ -78,18 +79,20 @@ class BackupWriter:
 
 
 @contextmanager
-def writing(backup: Backup) -> Iterator[BackupWriter]:
-    """Write the backup's part file; whole and synced when the block ends, gone when it fails."""
+def writing(backup: Backup, *, as_it_is: bool = False) -> Iterator[BackupWriter]:
+    """Write the backup's part file; whole and synced when the block ends, gone when it fails. ``as_it_is``: what is
+    written is sealed already, where it is to be."""
     part = part_of(backup)
+    passphrase = backup.passphrase if backup.sealed and not as_it_is else None
     try:
-        with _in_words(part):
+        with in_words(part):
             mode, file_mode = _modes()
             make_directory(part.parent, mode)
             part.unlink(missing_ok=True)
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode)
             with os.fdopen(handle, "wb") as file:
                 os.fchmod(handle, file_mode)  # whatever the umask
-                writer = BackupWriter(file, backup.passphrase if backup.sealed else None)
+                writer = BackupWriter(file, passphrase)
                 yield writer
                 writer.finish()
                 file.flush()
@@ -103,7 +106,7 @@ def publish(backup: Backup) -> str:
     """The part becomes the file; its name."""
     name = name_of(backup)
     path = root() / name
-    with _in_words(path):
+    with in_words(path):
         part_of(backup).replace(path)
         sync_directory(path.parent)
     return name
@@ -117,7 +120,7 @@ def discard(backup: Backup) -> None:
 
 def read_plain(path: Path, passphrase: Secret | None) -> Iterator[bytes]:
     """The dump in the file, unsealed, piece by piece."""
-    with _in_words(path), path.open("rb") as file:
+    with in_words(path), path.open("rb") as file:
         source = SealedReader(file, passphrase) if passphrase else file
         while piece := source.read(PIECE):
             yield piece
@@ -125,7 +128,7 @@ def read_plain(path: Path, passphrase: Secret | None) -> Iterator[bytes]:
 
 def checksum(path: Path, look: Callable[[], None] = lambda: None) -> str:
     found = hashlib.sha256()
-    with _in_words(path), path.open("rb") as file:
+    with in_words(path), path.open("rb") as file:
         while piece := file.read(MIB):
             look()
             found.update(piece)
@@ -145,7 +148,7 @@ def refuse_full_disk() -> None:
 
 def refuse_too_little_room(expected: int) -> None:
     """Before anything is written."""
-    with _in_words(root()):
+    with in_words(root()):
         root().mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_full_disk()
     room = free_bytes(root()) - reserve_bytes(root())
@@ -158,15 +161,9 @@ def refuse_too_little_room(expected: int) -> None:
         )
 
 
-def _modes() -> tuple[int, int]:
-    """Of directories and files: the owner's alone, unless the installer has given the directory to the group of
-    Bakery's pages, where people download backups."""
-    shared = root().is_dir() and bool(root().stat().st_mode & stat.S_ISGID)
-    return (0o2750, 0o640) if shared else (0o700, 0o600)
-
-
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def in_words(path: Path) -> Iterator[None]:
+    """What the disk refuses, as a ``Problem``."""
     try:
         yield
     except FileNotFoundError as error:
@@ -177,6 +174,13 @@ def _in_words(path: Path) -> Iterator[None]:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise HostProblem(
             "backup.disk-full" if is_full else "backup.file",
-            f"{path} cannot be written or read: {error.strerror}.",
+            f"{path} cannot be written or read: {error.strerror or error}.",
             "Make room on the disk." if is_full else "Look at the disk, and at the rights of its files.",
         ) from error
+
+
+def _modes() -> tuple[int, int]:
+    """Of directories and files: the owner's alone, unless the installer has given the directory to the group of
+    Bakery's pages, where people download backups."""
+    shared = root().is_dir() and bool(root().stat().st_mode & stat.S_ISGID)
+    return (0o2750, 0o640) if shared else (0o700, 0o600)

@@ -44,9 +44,23 @@ def delete_backup(backup: Backup, *, by: User | None) -> None:
 
 def pin_backup(backup: Backup, pinned: bool, *, by: User | None) -> None:
     """A pinned one is kept, whatever the plan says."""
-    Backup.objects.filter(pk=backup.pk).update(pinned=pinned)
+    if not Backup.objects.filter(pk=backup.pk).exclude(state=BackupState.DELETING).update(pinned=pinned):
+        raise Problem("backup.gone", f"{backup} is being deleted already.", "Keep another one.")
     backup.pinned = pinned
     _tell(backup)
+
+
+def request_fetch(backup: Backup, *, by: User | None) -> Task:
+    """Back from the storage to this host, where it can be downloaded; the plan decides how long it stays."""
+    if backup.state != BackupState.GOOD:
+        raise Problem("backup.not-good", f"{backup} is not a backup that can be used.", "Take another one.")
+    if backup.file:
+        raise Problem("backup.here", f"{backup} is on this host.", "Download it.")
+    if not (backup.storage_id and backup.storage_key):
+        raise HostProblem("backup.file-gone", f"There is no copy of {backup} in a storage.", "Take another backup.")
+    if backup.database is None:
+        raise Problem("backup.no-database", "The database of this backup is gone.", "Restore it into another one.")
+    return ask(backup.database, TaskKind.FETCH_BACKUP, by=by, backup=backup.pk)
 
 
 @contextmanager
@@ -59,15 +73,30 @@ def open_backup(backup: Backup, look: Callable[[], None] = lambda: None) -> Iter
     """
     if backup.state != BackupState.GOOD:
         raise Problem("backup.not-good", f"{backup} is not a backup that can be used.", "Take another one.")
-    here = backup_files.path_of(backup) if backup.file else None
-    if here and here.is_file() and not backup.sealed:
-        _compare(backup, here, look)
+    here = _whole_here(backup, look)
+    if here and not backup.sealed:
         yield here
         return
     with _private_directory() as directory:
-        lying = here if here and here.is_file() else _fetch(backup, directory / "fetched", look)
-        _compare(backup, lying, look)
+        lying = here or _fetch(backup, directory / "fetched", look)
         yield _unseal(backup, lying, directory / "dump", look) if backup.sealed else lying
+
+
+def _whole_here(backup: Backup, look: Callable[[], None]) -> Path | None:
+    """The file on this host. One that has changed is nobody's any more where there is a copy to use instead of it."""
+    path = backup_files.path_of(backup)
+    if not (backup.file and path.is_file()):
+        return None
+    try:
+        _compare(backup, path, look)
+    except HostProblem as changed:
+        if changed.id != CHANGED or not (backup.storage and backup.storage_key):
+            raise
+        said = "Its file on this host is not what was written: look at the disk. The copy in the storage is used."
+        Backup.objects.filter(pk=backup.pk, state=BackupState.GOOD).update(file="", problem=said)
+        _tell(backup)
+        return None
+    return path
 
 
 def _fetch(backup: Backup, to: Path, look: Callable[[], None]) -> Path:
@@ -78,7 +107,9 @@ def _fetch(backup: Backup, to: Path, look: Callable[[], None]) -> Path:
             "Take another backup.",
         )
     backup_files.refuse_too_little_room(backup.size_bytes)
-    return _write(to, bucket_of(backup.storage).get(backup.storage_key), look)
+    fetched = _write(to, bucket_of(backup.storage).get(backup.storage_key), look)
+    _compare(backup, fetched, look)
+    return fetched
 
 
 def _unseal(backup: Backup, lying: Path, to: Path, look: Callable[[], None]) -> Path:
@@ -87,9 +118,10 @@ def _unseal(backup: Backup, lying: Path, to: Path, look: Callable[[], None]) -> 
 
 
 def _write(to: Path, pieces: Iterator[bytes], look: Callable[[], None]) -> Path:
-    with to.open("wb") as file:
+    with backup_files.in_words(to), to.open("wb") as file:
         for piece in pieces:
             look()
+            backup_files.refuse_full_disk()
             file.write(piece)
     return to
 
@@ -97,20 +129,22 @@ def _write(to: Path, pieces: Iterator[bytes], look: Callable[[], None]) -> Path:
 def _compare(backup: Backup, path: Path, look: Callable[[], None]) -> None:
     if not hmac.compare_digest(backup_files.checksum(path, look), backup.sha256):
         raise HostProblem(
-            "backup.changed",
+            CHANGED,
             f"The file of {backup} is not what was written: its checksum is another one.",
-            "Take another backup, or the copy in the storage, and look at the disk.",
+            "Take another backup, and look at the disk, or at who else writes there.",
         )
 
 
 @contextmanager
 def _private_directory() -> Iterator[Path]:
     """Beside the backups, where there is room for one. What a killed worker leaves is removed by ``inventory``."""
+    backup_files.refuse_too_little_room(0)  # the disk may have been lost: then the directory is to be made
     with tempfile.TemporaryDirectory(prefix=f"{OPENED}{os.getpid()}-", dir=backup_files.root()) as directory:
         yield Path(directory)
 
 
 OPENED = "opened-"
+CHANGED = "backup.changed"
 
 
 def _wake_deleter() -> None:

@@ -4,17 +4,18 @@ in the storage, then the row: what cannot be reached now is tried again, and not
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from bakery.events import announce
-from databases.models import Backup, BackupPlan, BackupState, Database
+from databases.models import Backup, BackupPlan, BackupState, Database, Storage
 from databases.models.backup import BackupQuerySet
 from databases.services import backup_files
 from databases.services.locks import locks
 from databases.services.retention import FAILURES_KEPT, Keep, Kept, to_keep
-from databases.services.storage import bucket_of
+from databases.services.storage import bucket_of, key_in
 from infrastructure.errors import Problem
 from infrastructure.lock import held_alone
 
@@ -69,6 +70,8 @@ def _delete(backup: Backup) -> bool:
         backup_files.discard(backup)
         if backup.storage and backup.storage_key:
             bucket_of(backup.storage).delete(backup.storage_key)
+        elif backup.storage and backup.file:
+            _delete_begun(backup.storage, backup.file)
     except (OSError, Problem) as error:
         logger.warning("A backup cannot be deleted: %s", error)
         said = error.message if isinstance(error, Problem) else str(error)
@@ -78,6 +81,15 @@ def _delete(backup: Backup) -> bool:
     if backup.database_id:
         announce("database", backup.database_id)
     return True
+
+
+def _delete_begun(storage: Storage, file: str) -> None:
+    """The copy that a killed worker may have made, without a word in the row. It is not waited for: most often it is a
+    copy that could not be made at all."""
+    try:
+        replace(bucket_of(storage), is_tried_once=True).delete(key_in(storage, file))
+    except Problem as problem:
+        logger.info("Whether a copy was left in a storage is not known: %s", problem)
 
 
 def send_wake_up() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,9 @@ def open_download(backup: Backup, *, by: User | None) -> Download:
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
-        where = f"It is in {backup.storage.name}, as {backup.storage_key}." if backup.storage else "Take another one."
+        where = "Take another one."
+        if backup.storage and backup.storage_key:
+            where = f"It is in {backup.storage.name}, as {backup.storage_key}: have it fetched back to this host first."
         raise HostProblem("backup.file-gone", f"The file of {backup} is not on this host.", where) from error
     except OSError as error:
         raise HostProblem(
@@ -46,8 +49,13 @@ def open_download(backup: Backup, *, by: User | None) -> Download:
             f"The file of {backup} cannot be read: {error.strerror}.",
             f"On the server it is {path}.",
         ) from error
-    Disclosure.objects.create(database=backup.database, subject=backup.subject, what="a backup", shown_to=by)
-    return Download(file_name(backup, path), path.stat().st_size, file)
+    try:
+        Disclosure.objects.create(database=backup.database, subject=backup.subject, what="a backup", shown_to=by)
+    except BaseException:
+        file.close()
+        raise
+    # Of what was opened: a plan may have it deleted at any time.
+    return Download(file_name(backup, path), os.fstat(file.fileno()).st_size, file)
 
 
 def file_name(backup: Backup, path: Path) -> str:

@@ -1,27 +1,35 @@
-"""Compares the backups that Bakery knows with the files that lie there: rows whose file is gone, files that nobody
-knows, and what killed workers have left."""
+"""Compares the backups that Bakery knows with the files that lie there: rows whose file is gone, or is back, files that
+nobody knows, and what killed workers have left, here and in the storages."""
 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from django.db.models import Q
 from django.utils import timezone
 
 from bakery.alarms import end_alarm, raise_alarm
 from bakery.events import announce
-from databases.models import Backup, BackupState
+from databases.models import Backup, BackupState, Storage
 from databases.services import backup_files, deletion
 from databases.services.backups import OPENED
 from databases.services.locks import HEAVY_LOCK, locks
+from databases.services.storage import bucket_of, key_in
+from infrastructure.errors import Problem
 from infrastructure.lock import held_alone
 
 logger = logging.getLogger(__name__)
 UNKNOWN = "backups.unknown-files"
 YOUNG = 3600.0  # seconds: a file that was written just now may get its row in a moment
 MOST_NAMED = 3
+LOST = "Its file is not there any more: somebody removed it, or the disk was lost."
+A_DAY = timedelta(days=1)
 
 
 def take_stock() -> None:
@@ -30,12 +38,14 @@ def take_stock() -> None:
     root = backup_files.root()
     if not root.is_dir():
         return
+    _take_back(root)
     lost = _rows_without_a_file()
     for backup in lost:
         logger.warning("The file of backup %s is gone", backup.pk)
     with held_alone(locks() / HEAVY_LOCK) as nothing_runs:
         if nothing_runs:
             _remove_leftovers(root)
+            _end_broken_uploads()
     _tell_of_unknown(root, _files_without_a_row(root))
 
 
@@ -47,16 +57,47 @@ def _rows_without_a_file() -> list[Backup]:
         if not backup_files.path_of(backup).is_file()
     ]
     for backup in lost:
-        said = "Its file is not there any more: somebody removed it, or the disk was lost."
+        row = Backup.objects.filter(pk=backup.pk, state=BackupState.GOOD, file=backup.file)
         if backup.storage_key:
-            Backup.objects.filter(pk=backup.pk).update(file="", problem=f"{said} The copy in the storage is used.")
+            row.update(file="", problem=f"{LOST} The copy in the storage is used.")
         else:
-            Backup.objects.filter(pk=backup.pk).update(
-                file="", state=BackupState.FAILED, problem=said, ended_at=timezone.now()
-            )
+            row.update(file="", state=BackupState.FAILED, problem=LOST, ended_at=timezone.now())
         if backup.database_id:
             announce("database", backup.database_id)
     return lost
+
+
+def _take_back(root: Path) -> None:
+    """A disk that was away is here again, and so are its backups. Whoever uses one compares its checksum."""
+    lost = Backup.objects.filter(file="", problem__startswith=LOST).exclude(state=BackupState.DELETING)
+    for backup in lost.defer("passphrase", "rows"):
+        name = Path(backup_files.name_of(backup)).name
+        found = next((file for file in _dumps(root, name) if file.stat().st_size == backup.size_bytes), None)
+        if found:
+            Backup.objects.filter(pk=backup.pk, state=backup.state, file="").update(
+                file=str(found.relative_to(root)),
+                state=BackupState.GOOD,
+                problem="",
+                ended_at=datetime.fromtimestamp(found.stat().st_mtime, timezone.get_default_timezone()),
+            )
+            logger.info("The file of backup %s is there again", backup.pk)
+            if backup.database_id:
+                announce("database", backup.database_id)
+
+
+def _end_broken_uploads() -> None:
+    """Parts of large copies that killed workers have left in buckets, which charge for them and do not list them.
+    Nothing is being copied now."""
+    for storage in Storage.objects.filter(Q(plans__isnull=False) | Q(backups__isnull=False)).distinct():
+        ours = re.compile(re.escape(key_in(storage, "")) + backup_files.NAME)
+        try:
+            bucket = replace(bucket_of(storage), is_tried_once=True)
+            ended = bucket.end_uploads(key_in(storage, ""), ours, timezone.now() - A_DAY)
+        except Problem as problem:  # it may be away, or not let us list them
+            logger.info("What is left of broken uploads could not be looked at: %s", problem)
+        else:
+            if ended:
+                logger.warning("%s: %s broken uploads were removed", storage, ended)
 
 
 def _files_without_a_row(root: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from bakery.models import TaskKind
 from databases.services import (
     backing_up,
+    bringing_back,
     clone_story,
     drop_story,
     making,
@@ -26,6 +27,7 @@ STORIES: Mapping[TaskKind, Story] = {
     TaskKind.CLONE_DATABASE: clone_story.clone,
     TaskKind.BACK_UP: backing_up.back_up,
     TaskKind.TEST_RESTORE: restore_tests.test_restore,
+    TaskKind.FETCH_BACKUP: bringing_back.bring_back,
     TaskKind.ROTATE_PASSWORD: rotation_story.rotate,
     TaskKind.DROP_DATABASE: drop_story.drop,
 }

@@ -26,7 +26,13 @@ from infrastructure.errors import Cancelled, Problem
 from infrastructure.lock import held_alone
 
 logger = logging.getLogger(__name__)
-HEAVY = (TaskKind.BACK_UP, TaskKind.RESTORE, TaskKind.TEST_RESTORE, TaskKind.CLONE_DATABASE)
+HEAVY = (
+    TaskKind.BACK_UP,
+    TaskKind.RESTORE,
+    TaskKind.TEST_RESTORE,
+    TaskKind.FETCH_BACKUP,
+    TaskKind.CLONE_DATABASE,
+)
 
 
 def work_on(database_id: int) -> None:

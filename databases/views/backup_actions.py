@@ -61,6 +61,15 @@ def test(request: HttpRequest, pk: int, backup_pk: int) -> HttpResponse:
 
 @requires(Action.MANAGE_DATABASES)
 @require_POST
+def fetch(request: HttpRequest, pk: int, backup_pk: int) -> HttpResponse:
+    backup = access_backup(request, access_database(request, pk), backup_pk)
+    said = "It is fetched back from the storage. When it is here it can be downloaded."
+    act = lambda: services.request_fetch(backup, by=person_of(request))  # noqa: E731
+    return do(request, act, said, "databases:backup", pk, backup_pk)
+
+
+@requires(Action.MANAGE_DATABASES)
+@require_POST
 def restore(request: HttpRequest, pk: int, backup_pk: int) -> HttpResponse:
     """After its name was typed."""
     database = access_database(request, pk)

@@ -42,11 +42,16 @@ class S3Server:
         kept = account["aws"].buckets[bucket].keys
         return {name: key.value for name, key in kept.items()}
 
-    def unfinished_uploads(self, bucket: str = BUCKET) -> int:
+    def unfinished_uploads(self, bucket: str = BUCKET) -> list[str]:
         from moto.s3.models import s3_backends
 
         (account,) = (backend for backend in s3_backends.values())
-        return len(account["aws"].buckets[bucket].multiparts)
+        return sorted(upload.key_name for upload in account["aws"].buckets[bucket].multiparts.values())
+
+    def begin_upload(self, key: str, bucket: str = BUCKET) -> None:
+        """One in parts that nobody ends."""
+        answer = requests.post(f"{self.endpoint}/{bucket}/{key}?uploads", timeout=30)
+        assert answer.status_code == 200, answer.text
 
 
 @contextmanager

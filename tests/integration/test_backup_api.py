@@ -36,8 +36,14 @@ def test_a_backup_is_asked_for_pinned_tried_and_deleted(shop: Database) -> None:
     assert bobs.patch(at, {"pinned": "yes"}, "application/json").status_code == 422
     assert bobs.post(f"{at}/test", {}, "application/json").status_code == 202
     assert Task.objects.filter(kind=TaskKind.TEST_RESTORE).exists()
+    refused = bobs.post(f"{at}/fetch", {}, "application/json").json()
+    assert (refused["id"], refused["hint"]) == ("backup.file-gone", "Take another backup.")
+    there = Storage.objects.create(name="there", endpoint="https://s3.example.com", bucket="b", access_key="a")
+    Backup.objects.update(storage=there, storage_key="1/1.dump")
+    assert bobs.post(f"{at}/fetch", {}, "application/json").json()["kind"] == "fetch-backup"
     assert bobs.delete(at).status_code == 200
     assert bobs.get(at).json()["state"] == "deleting"
+    assert bobs.patch(at, {"pinned": True}, "application/json").json()["id"] == "backup.gone"
     assert bobs.get("/api/databases/other/backups").status_code == 404
 
 

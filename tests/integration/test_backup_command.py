@@ -54,6 +54,8 @@ def test_a_backup_is_pinned_let_go_and_deleted(backup: Backup) -> None:
     backup.refresh_from_db()
     assert backup.pinned
     command("pin-backup", str(backup.pk), "--off")
+    with pytest.raises(CommandError, match="is on this host"):
+        command("fetch-backup", str(backup.pk), "--no-wait")
     command("delete-backup", str(backup.pk))
     backup.refresh_from_db()
     assert (backup.pinned, backup.state) == (False, BackupState.DELETING)

@@ -114,6 +114,26 @@ def test_a_backup_is_asked_for_pinned_tested_and_deleted(database: Database, bac
     assert backup.state not in (BackupState.GOOD, BackupState.RUNNING)
 
 
+def test_a_backup_that_is_only_in_the_storage_is_fetched_back_before_it_is_downloaded(
+    database: Database, backup: Backup
+) -> None:
+    path = f"/databases/{database.pk}/backups/{backup.pk}"
+    assert "Fetch it back" not in read_page(bob(), path)
+    elsewhere = Storage.objects.create(
+        name="offsite", endpoint="https://s3.example.com", bucket="b", access_key="a", secret_key=Secret(SECRET)
+    )
+    Backup.objects.update(file="", storage=elsewhere, storage_key="1/1.dump")
+    assert "fetch it back first" in read_page(bob(), path)
+    readers = read_page(charlie(), path)
+    assert "somebody who may change databases has to fetch it back first" in readers
+    assert f"{path}/fetch" not in readers
+    assert browser(bob()).post(f"{path}/fetch").status_code == 302
+    task = database.tasks.get()
+    assert (task.kind, json.loads(task.ref)) == (TaskKind.FETCH_BACKUP, {"backup": backup.pk})
+    refused = browser(bob()).get(f"/api/databases/{database.name}/backups/{backup.pk}/file")
+    assert "have it fetched back to this host first" in refused.json()["hint"]
+
+
 def test_a_restore_begins_only_when_the_name_was_typed(database: Database, backup: Backup) -> None:
     client, path = browser(bob()), f"/databases/{database.pk}/backups/{backup.pk}/restore"
     refused = client.post(path, {"name": "another"})

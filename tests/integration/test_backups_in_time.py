@@ -176,6 +176,29 @@ def test_a_backup_whose_file_is_gone_is_none_unless_it_was_copied(database: Data
     assert (copied.file, here.problem) == ("", "")
 
 
+def test_backups_of_a_disk_that_was_away_are_good_again_when_it_is_back(database: Database, root: Path) -> None:
+    backup, copied = good(database, size_bytes=4, sha256="a"), good(database, size_bytes=4, storage_key="1/2.dump")
+    dropped, changed = good(database, size_bytes=4), good(database, size_bytes=5)
+    for one in (backup, copied, dropped, changed):
+        lying(one)
+    Backup.objects.filter(pk=dropped.pk).update(database=None)
+    disk = root / str(database.pk)
+    disk.rename(root / "away")
+    inventory.take_stock()
+    assert list(Backup.objects.values_list("file", flat=True)) == [""] * 4
+    (root / "away").rename(disk)
+    inventory.take_stock()
+    for one in (backup, copied, dropped):
+        one.refresh_from_db()
+        assert (one.state, one.file, one.problem) == (
+            BackupState.GOOD,
+            f"{database.pk}/{Path(backup_files.name_of(one)).name}",
+            "",
+        )
+    changed.refresh_from_db()
+    assert changed.state == BackupState.FAILED, "it is another file"
+
+
 def test_dumps_that_nobody_knows_are_told_of_and_left_alone(database: Database, root: Path) -> None:
     known = lying(good(database))
     stranger, fresh = known.with_name("1-strange.dump"), known.with_name("2-fresh.dump")

@@ -33,6 +33,8 @@ ACTS_ON_THE_HOST = (
     "deployments.services.preparation",
     "deployments.services.work",
     "databases.services.backing_up",
+    "databases.services.bringing_back",
+    "databases.services.copying",
     "databases.services.drop_story",
     "databases.services.making",
     "databases.services.rotation_story",

@@ -1,4 +1,4 @@
-"""``backup``, ``backups``, ``pin-backup``, ``delete-backup``, ``test-restore``, ``schedule``."""
+"""``backup``, ``backups``, ``pin-backup``, ``delete-backup``, ``fetch-backup``, ``test-restore``, ``schedule``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from databases.management.verbs.verb import (
 )
 from databases.models import Backup, BackupPlan, BackupState
 from databases.services import scheduling
-from databases.services.backups import delete_backup, pin_backup, request_backup
+from databases.services.backups import delete_backup, pin_backup, request_backup, request_fetch
 from databases.services.plans import NUMBERS, set_plan
 from databases.services.restore_tests import request_restore_test
 from databases.shapes import backup_shape, plan_shape
@@ -93,6 +93,16 @@ def _delete(command: DatabaseCommand, options: Options) -> None:
     command.data({"id": backup.pk, "state": "deleting"}) if command.as_json else command.say(
         "It is no backup any more; a worker removes its files."
     )
+
+
+def _fetch_arguments(parser: ArgumentParser) -> None:
+    _id_argument(parser)
+    wait_argument(parser)
+
+
+def _fetch(command: DatabaseCommand, options: Options) -> None:
+    task = request_fetch(find_backup(options["id"]), by=command.by)
+    command.follow(task, wait=options["wait"], done="It is on this host again.")
 
 
 def _test_arguments(parser: ArgumentParser) -> None:
@@ -172,6 +182,7 @@ VERBS = (
         examples=("pin-backup 17", "pin-backup 17 --off"),
     ),
     Verb("delete-backup", "Delete a backup, here and in the storage.", _id_argument, _delete),
+    Verb("fetch-backup", "Bring one that is only in the storage back here.", _fetch_arguments, _fetch),
     Verb("test-restore", "Restore a backup into a scratch database and compare.", _test_arguments, _test),
     Verb(
         "schedule",
