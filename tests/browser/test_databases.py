@@ -12,6 +12,7 @@ from databases.models import Disclosure
 from tests.instance import Instance
 from tests.integration.apps import MIGRATES, AppRepository, counts_visits
 from tests.integration.driving import Driven, rows
+from tests.integration.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,29 @@ def test_a_database_is_made_for_an_app_injected_revealed_backed_up_restored_and_
 
     drop(page)
     instance.manage("delete_deployment", APP, "--yes")
+
+
+def test_a_bucket_is_tried_by_a_worker_and_the_page_says_by_itself_what_was_found(
+    instance: Instance, page: Page
+) -> None:
+    with s3_server() as server:
+        page.goto("/settings/backup-storage")
+        for label, value in (
+            ("Name", "offsite"),
+            ("Endpoint", server.endpoint),
+            ("Bucket", BUCKET),
+            ("Access key", ACCESS_KEY),
+            ("Secret key", SECRET_KEY),
+        ):
+            page.get_by_label(label, exact=True).fill(value)
+        page.get_by_role("button", name="Save bucket").click()
+        row = page.locator("#storages tbody tr").filter(has_text="offsite")
+        expect(row).to_contain_text("Works", timeout=WORK)
+        server.take_away(BUCKET)
+        # In one go: the part of the page that it is in may be replaced between press and release.
+        row.get_by_role("button", name="Try").evaluate("button => button.click()")
+        expect(row).to_contain_text("There is no such bucket.", timeout=WORK)
+    instance.manage("database", "delete-storage", "offsite")
 
 
 def visits(shop: Driven, path: str = "/") -> int:

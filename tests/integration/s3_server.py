@@ -42,6 +42,10 @@ class S3Server:
         kept = account["aws"].buckets[bucket].keys
         return {name: key.value for name, key in kept.items()}
 
+    def take_away(self, bucket: str) -> None:
+        answer = requests.delete(f"{self.endpoint}/{bucket}", timeout=30)
+        assert answer.status_code == 204, answer.text
+
     def unfinished_uploads(self, bucket: str = BUCKET) -> list[str]:
         from moto.s3.models import s3_backends
 
