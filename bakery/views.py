@@ -107,7 +107,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "section": "activity",
         "task": found,
-        "phases": phases_of(list(found.steps.all())),
+        "phases": phases_of(found),
         "progress": progress_of(found),
         "build_log": next((stream for stream in streams if stream.kind == StreamKind.BUILD), None),
     }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from django.core.management.base import OutputWrapper
 
 from bakery.models import Task, TaskState
+from bakery.phases import name_of
 from deployments.logs.reading import ANSI, all_chunks, cut_notice
 from deployments.models import LogChunk, LogStream, StreamKind
 from infrastructure.errors import Blame, Problem
@@ -82,7 +83,7 @@ class TaskFollower:
     def _show_steps(self) -> None:
         for step in self.task.steps.filter(pk__gt=self.last_step, argv__isnull=True):
             self.last_step = step.pk
-            self.say(f"→ {step.phase}{f': {step.note}' if step.note else ''}")
+            self.say(f"→ {name_of(self.task.kind, step.phase)}{f': {step.note}' if step.note else ''}")
 
     def _show_log(self) -> None:
         if self.reader is None:
