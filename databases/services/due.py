@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from databases.models import Database
 from databases.services.injection import fingerprints
-from deployments.models import Deployment
+from deployments.models import Deployment, Slot
 from deployments.services.snapshot import Attached, Snapshot
 
 
@@ -49,12 +50,13 @@ def _passwords_since(deployment: Deployment, running: dict[str, Attached], wante
     slot = deployment.current_release.slot if deployment.current_release else None
     if slot is None or deployment.stopped or slot.release_id != deployment.current_release_id:
         return []
+    now = fingerprints(running.values())
     return [
-        Due(f"The address or the password of {now.name} is newer than the process: restart it.", "restart")
-        for variable, now in sorted(wanted.items())
+        Due(f"The address or the password of {one.name} is newer than the process: restart it.", "restart")
+        for variable, one in sorted(wanted.items())
         if variable in running
-        and running[variable].database == now.database
-        and runs_with_older_password(deployment, now.database)
+        and running[variable].database == one.database
+        and was_given_another(slot, one.database, now)
     ]
 
 
@@ -64,6 +66,10 @@ def runs_with_older_password(deployment: Deployment, database: Database | int) -
     if release is None or release.slot is None:
         return False
     pk = database if isinstance(database, int) else database.pk
-    given = release.slot.databases.get(str(pk))
     now = fingerprints(one for one in Snapshot.from_release(release).databases if one.database == pk)
-    return str(pk) in now and given != now[str(pk)]
+    return was_given_another(release.slot, pk, now)
+
+
+def was_given_another(slot: Slot, pk: int, now: Mapping[str, str]) -> bool:
+    """Whether the slot's process was given something else of the database than ``now``, the fingerprints of today."""
+    return str(pk) in now and slot.databases.get(str(pk)) != now[str(pk)]

@@ -47,6 +47,7 @@ def secrets_of(attached: Iterable[Attached]) -> list[Secret]:
 
 
 def fingerprints(attached: Iterable[Attached]) -> dict[str, str]:
+    """One query, however many they are: what asks for many deployments asks once."""
     return _fingerprints(_rows(attached).values())
 
 

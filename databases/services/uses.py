@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import Prefetch
 
 from databases.models import Attachment, Database
-from databases.services.due import runs_with_older_password
+from databases.services.due import was_given_another
+from databases.services.injection import fingerprints
 from deployments.models import Deployment
-from deployments.services.snapshot import Snapshot
+from deployments.services.snapshot import Attached, Snapshot
 from infrastructure.errors import Problem
 
 
@@ -20,19 +22,26 @@ class Use:
 
 
 def uses_of(database: Database) -> list[Use]:
+    """As many queries for a hundred deployments as for one."""
     with_release = Prefetch("deployment", Deployment.objects.select_related("current_release__slot"))
-    return [Use(each, _due(each)) for each in database.attachments.order_by("pk").prefetch_related(with_release)]
+    attachments = list(database.attachments.order_by("pk").prefetch_related(with_release))
+    now = fingerprints([Attached("", database.pk, database.name)]) if attachments else {}
+    return [Use(each, _due(each, now)) for each in attachments]
 
 
-def _due(attachment: Attachment) -> str:
+def _due(attachment: Attachment, now: Mapping[str, str]) -> str:
+    """``now``: what a process would be given of the database today."""
     deployment = attachment.deployment
-    if deployment.current_release is None or deployment.deleting:
+    release = deployment.current_release
+    if release is None or deployment.deleting:
         return ""
     try:
-        running = {one.variable: one for one in Snapshot.from_release(deployment.current_release).databases}
-        has = running.get(attachment.variable)
-        if not has or (has.database, has.pg_variables) != (attachment.database_id, attachment.pg_variables):
-            return "deploy"
-        return "restart" if not deployment.stopped and runs_with_older_password(deployment, has.database) else ""
+        running = {one.variable: one for one in Snapshot.from_release(release).databases}
     except Problem:  # the snapshot cannot be decrypted: the deployment's own page says so
         return ""
+    has = running.get(attachment.variable)
+    if not has or (has.database, has.pg_variables) != (attachment.database_id, attachment.pg_variables):
+        return "deploy"
+    if deployment.stopped or release.slot is None:
+        return ""
+    return "restart" if was_given_another(release.slot, attachment.database_id, now) else ""
