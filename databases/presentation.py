@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from bakery.models import Alarm
-from databases.models import Backup, BackupState, Database, DatabaseState
-from databases.services.connection import address_of
+from databases.models import Backup, BackupPlan, BackupState, Database, DatabaseState
+from databases.services.connection import address_of, url_of
 from databases.services.overview import Overview
 from infrastructure.errors import Problem
 
 MASK = "••••••••"
 USUAL_PORT = 5432
+VERSION_LENGTH = 16
 NEAR_PORT = 5433  # of the near end of a tunnel: 5432 is often somebody's own PostgreSQL
 
 
@@ -113,6 +115,17 @@ class BackupRow:
         return state_of_backup(self.backup)
 
 
+def kept_in_words(plan: BackupPlan) -> str:
+    """“the newest 7, one for each of 4 weeks”. The newest one stays whatever the plan says."""
+    found = [f"the newest {plan.keep_last}" if plan.keep_last > 1 else "the newest"]
+    each = [(plan.keep_daily, "day"), (plan.keep_weekly, "week"), (plan.keep_monthly, "month")]
+    spans = [f"{count} {span}s" if count > 1 else f"one {span}" for count, span in each if count]
+    if spans:
+        *some, last = spans
+        found.append("one for each of " + (f"{', '.join(some)} and {last}" if some else last))
+    return ", ".join(found)
+
+
 @dataclass(frozen=True)
 class Connection:
     """How a database is reached, without its password."""
@@ -140,6 +153,16 @@ def connection_of(database: Database) -> Connection:
         return Connection(masked)
     near = f"postgresql://{user}@127.0.0.1:{NEAR_PORT}/{name}"
     return Connection(masked, f"ssh -L {NEAR_PORT}:{at}:{port} you@{server_name()}", f"psql {near}")
+
+
+def version_of(database: Database, connection: Connection) -> str:
+    """Another one as soon as the connection string, or what stands around it, is another."""
+    try:
+        url = url_of(database).reveal()
+    except (Problem, ValueError):  # then nobody can be shown it
+        url = ""
+    said = f"{database.state} {connection} {url}"
+    return salted_hmac("bakery.databases.connection", said).hexdigest()[:VERSION_LENGTH]
 
 
 def server_name() -> str:

@@ -17,7 +17,7 @@ from bakery.roles import Action
 from databases.chart import Point, size_chart
 from databases.forms import AttachForm
 from databases.models import Database, DatabaseSnapshot
-from databases.presentation import connection_of
+from databases.presentation import connection_of, version_of
 from databases.services.provisioning import check_external
 from databases.services.uses import uses_of
 from databases.views.page import ALARMS, HEAD, WORK, do, page_of
@@ -36,11 +36,15 @@ def overview(request: HttpRequest, pk: int) -> HttpResponse:
 def render_overview(request: HttpRequest, pk: int, status: int = 200, **more: object) -> HttpResponse:
     found, context = page_of(request, pk, "detail")
     database = found.database
+    connection = connection_of(database)
+    may_reveal = person_of(request).may(Action.READ_DATABASE_SECRETS)
     context |= {
         "overview": found,
         "attachments": uses_of(database),
         "attach_form": AttachForm(database=database) if context["may_change"] else None,
-        "connection": connection_of(database),
+        "connection": connection,
+        "may_reveal": may_reveal,
+        "address_version": version_of(database, connection) if may_reveal else "",
         "disclosed": database.disclosures.select_related("shown_to").first(),
         "recent": Task.objects.visible_to(request.user).filter(database=database).for_feed()[:6],
         "nothing_yet": "Nothing has been asked of this database yet.",
@@ -51,6 +55,9 @@ def render_overview(request: HttpRequest, pk: int, status: int = 200, **more: ob
         "head": HEAD,
         "alarms": ALARMS,
         "work": WORK,
+        "address": "databases/_address.html",
+        "disclosed": "databases/_disclosed.html",
+        "access": "databases/_access.html",
         "figures": "databases/_figures.html",
         "attachments": "databases/_attachments.html",
         "recent": "includes/_recent.html",
