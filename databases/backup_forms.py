@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 
 from bakery.service_forms import PLAIN, ServiceForm
-from databases.forms import TypedNameForm, deployments
+from databases.forms import LONGEST_NAME, TypedNameForm, deployments
 from databases.models import BackupPlan, Storage
 from databases.schedule import NEVER, WEEKDAYS, Every, Schedule, as_cron, read
 
@@ -27,7 +27,12 @@ SECRET = forms.PasswordInput(attrs={"autocomplete": "new-password", "spellcheck"
 
 class PlanForm(ServiceForm):
     every = forms.ChoiceField(label="Back up", choices=Every.choices)
-    at = forms.TimeField(label="At", required=False, widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
+    at = forms.TimeField(
+        label="At",
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+        help_text="In UTC. Of an hourly one the minutes count.",
+    )
     weekday = forms.ChoiceField(label="On", required=False, choices=WEEKDAYS)
     day = forms.IntegerField(
         label="On day", required=False, min_value=1, max_value=28, help_text="Of the month, 1 to 28."
@@ -130,7 +135,7 @@ class DumpForm(RestoreForm):
 class CloneForm(ServiceForm):
     name = forms.CharField(
         label="Name of the copy",
-        max_length=50,
+        max_length=LONGEST_NAME,
         widget=forms.TextInput(attrs=PLAIN),
         help_text="Small letters, digits, hyphens.",
     )
@@ -139,6 +144,7 @@ class CloneForm(ServiceForm):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("auto_id", "id_copy_%s")  # another form of the page has a name as well
         super().__init__(*args, **kwargs)
         self.fields["deployment"].queryset = deployments()  # type: ignore[attr-defined]
 

@@ -10,6 +10,7 @@ from databases.models import Database, DatabaseKind
 from databases.services.provisioning import EXTENSIONS
 from deployments.models import Deployment
 
+LONGEST_NAME = 50
 LIMITS = ("connection_limit", "statement_timeout", "idle_timeout", "quota_mb")
 LABELS = {
     "connection_limit": "Connections",
@@ -81,7 +82,7 @@ class ListFilter(forms.Form):
 
 class NewDatabaseForm(ServiceForm):
     name = forms.CharField(
-        max_length=50,
+        max_length=LONGEST_NAME,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "shop-db", "autofocus": True}),
         help_text="For these pages: small letters, digits and hyphens. It cannot be changed later.",
     )
@@ -126,7 +127,7 @@ class NewDatabaseForm(ServiceForm):
 
 class RegisterForm(ServiceForm):
     name = forms.CharField(
-        max_length=50,
+        max_length=LONGEST_NAME,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "reporting", "autofocus": True}),
         help_text="For these pages: small letters, digits and hyphens.",
     )

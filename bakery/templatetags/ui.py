@@ -219,7 +219,7 @@ def initials(user: Any) -> str:
 @register.inclusion_tag("includes/copied.html")
 def copied(value: object, what: str, group: str, number: int) -> dict[str, Any]:
     """A value with a button that copies it; ``group`` and ``number`` make its id."""
-    return {"value": value, "what": what, "id": f"{what.lower()}-{group}{number}"}
+    return {"value": value, "what": what, "id": f"{what.lower().replace(' ', '-')}-{group}{number}"}
 
 
 @register.inclusion_tag("includes/field.html")

@@ -13,6 +13,7 @@ from bakery.panel.backup import private_tools
 from databases.models import Backup, BackupPlan, BackupReason, BackupState, Database
 from databases.services import backup_files, copying, deletion
 from databases.services.job import DatabaseJob
+from databases.services.restore_tests import counted
 from databases.services.sessions import reading
 from infrastructure.errors import Problem
 from infrastructure.postgres.server import Place
@@ -93,10 +94,7 @@ def _dump(job: DatabaseJob, backup: Backup) -> None:
         rows=made.rows,
         ended_at=timezone.now(),
     )
-    job.say(
-        f"{copying.size_in_words(writer.size)}, {len(made.rows)} tables, {sum(made.rows.values())} rows; "
-        f"pg_restore lists {entries} entries"
-    )
+    job.say(f"{copying.size_in_words(writer.size)}, {counted(made.rows)}; pg_restore lists {entries} entries")
     end_alarm(f"{FAILED}:{job.database.pk}", f"database.backup-missing:{job.database.pk}")
 
 

@@ -6,6 +6,7 @@ It belongs to a role of its own with no right on anything else, so nothing that 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 
@@ -79,7 +80,7 @@ def test_restore(job: DatabaseJob) -> None:
     differences = compared(backup.rows, found)
     if differences:
         raise Problem("backup.differs", f"What was restored is not what was backed up: {differences}", _HINT)
-    said = f"{len(found)} tables, {sum(found.values())} rows"
+    said = counted(found)
     _note(backup, ok=True, seconds=seconds, message=said)
     job.say(f"Restored in {seconds:.0f} s: {said}, as in the backup")
     end_alarm(f"{FAILED}:{job.database.pk}")
@@ -100,6 +101,15 @@ def give_up(job: DatabaseJob, problem: Problem | None) -> None:
         urgent=True,
         deployment=job.database.deployment,
     )
+
+
+def counted(rows: Mapping[str, int]) -> str:
+    """
+    >>> counted({"public.orders": 12144})
+    '1 table, 12,144 rows'
+    """
+    total = sum(rows.values())
+    return f"{len(rows)} table{'' if len(rows) == 1 else 's'}, {total:,} row{'' if total == 1 else 's'}"
 
 
 def compared(expected: dict[str, int], found: dict[str, int]) -> str:

@@ -12,13 +12,15 @@ from bakery.pages import Context, render_page
 from bakery.permissions import access_backup, person_of, requires
 from bakery.roles import Action
 from databases.backup_forms import CloneForm, DumpForm, RestoreForm
+from databases.forms import LONGEST_NAME
 from databases.models import Backup, BackupPlan, Database
-from databases.presentation import BackupRow
+from databases.presentation import BackupRow, kept_in_words
 from databases.schedule import in_words
 from databases.services import scheduling
 from databases.views.page import ALARMS, HEAD, WORK, page_of
 
 PER_PAGE = 50
+COPY = "-copy"
 
 
 @requires(Action.VIEW)
@@ -37,10 +39,16 @@ def render_backups(request: HttpRequest, pk: int, status: int = 200, **more: obj
         "backups": [BackupRow(backup) for backup in page],
         **plan_of(found.database),
         "dump_form": DumpForm(found.database.name, initial={"backup_first": True}),
-        "clone_form": CloneForm(initial={"name": f"{found.database.name}-copy"[:50]}),
+        "clone_form": CloneForm(initial={"name": copy_of(found.database.name)}),
         **more,
     }
-    parts = {"head": HEAD, "alarms": ALARMS, "work": WORK, "backups": "databases/_backups.html"}
+    parts = {
+        "head": HEAD,
+        "alarms": ALARMS,
+        "work": WORK,
+        "planned": "databases/_plan.html",
+        "backups": "databases/_backups.html",
+    }
     return render_page(request, "databases/backups.html", context, parts, status)
 
 
@@ -69,6 +77,11 @@ def render_backup(request: HttpRequest, pk: int, backup_pk: int, status: int = 2
     return render_page(request, "databases/backup.html", context, parts, status)
 
 
+def copy_of(name: str) -> str:
+    """A name for a copy, as long as a name may be."""
+    return f"{name[: LONGEST_NAME - len(COPY)].rstrip('-')}{COPY}"
+
+
 def plan_of(database: Database) -> Context:
     plan = (
         BackupPlan.objects.filter(database=database)
@@ -76,7 +89,10 @@ def plan_of(database: Database) -> Context:
         .defer("passphrase", "storage__secret_key")
         .first()
     )
-    if plan is None or plan.schedule is None:
-        return {"plan": plan}
+    if plan is None:
+        return {"plan": None}
+    found = {"plan": plan, "kept": kept_in_words(plan)}
+    if plan.schedule is None:
+        return found
     due = scheduling.next_time(plan.schedule, max(timezone.now(), plan.asked_at or plan.since))
-    return {"plan": plan, "planned": in_words(plan.schedule), "next_at": due}
+    return {**found, "planned": in_words(plan.schedule), "next_at": due}

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from bakery.permissions import person_of, requires
 from bakery.roles import Action
-from databases.forms import LIMITS, NewDatabaseForm, RegisterForm
+from databases.forms import LIMITS, LONGEST_NAME, NewDatabaseForm, RegisterForm
 from databases.services.provisioning import create_database, register_external
 from infrastructure.errors import Problem
 
@@ -21,13 +21,15 @@ ADVANCED = (*LIMITS, "encoding", "locale")
 @requires(Action.MANAGE_DATABASES)
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    initial = {"deployment": request.GET.get("deployment", ""), "name": request.GET.get("name", "")}
+    name = request.GET.get("name", "")[:LONGEST_NAME].rstrip("-")  # made of the deployment's, which may be as long
+    initial = {"deployment": request.GET.get("deployment", ""), "name": name}
     form = NewDatabaseForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             made = create_database(by=person_of(request), **form.given())
         except (Problem, ValidationError) as problem:
-            form.take(problem)
+            about_variable = isinstance(problem, Problem) and problem.id == "database.variable-taken"
+            form.take(problem, "variable" if about_variable else None)
         else:
             messages.success(request, f"{made.name} is being made.")
             return redirect("databases:detail", made.pk)

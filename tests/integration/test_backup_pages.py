@@ -83,6 +83,7 @@ def test_a_plan_is_chosen_in_words_and_shown_where_the_backups_are(database: Dat
     assert (plan.passphrase.reveal(), plan.before_deploys, plan.keep_last) == (SECRET, True, 3)
     page = read_page(charlie(), f"/databases/{database.pk}/backups")
     assert "Weekly on Monday at 02:30 UTC" in page
+    assert "the newest 3, one for each of 7 days<" in page
     settings = read_page(bob(), path)
     assert SECRET not in settings
     assert 'value="02:30"' in settings
@@ -150,6 +151,9 @@ def test_a_restored_database_asks_whether_it_is_right(database: Database) -> Non
     assert "Restored: is it right?" not in read_page(bob(), f"/databases/{database.pk}")
     Database.objects.filter(pk=database.pk).update(previous=f"{database.database_name}_before_1")
     assert "Restored: is it right?" in read_page(charlie(), f"/databases/{database.pk}")
+    backups = read_page(bob(), f"/databases/{database.pk}/backups")
+    assert "neither confirmed nor undone" in backups
+    assert "Upload and restore" not in backups
     browser(bob()).post(f"/databases/{database.pk}/restore/undo")
     task = database.tasks.get()
     assert task.kind == TaskKind.RESTORE

@@ -117,7 +117,8 @@ function sayGone(event) {
   htmx.trigger("#sidebar-deployments", "live");
   const notice = document.createElement("div");
   notice.className = "notice warning";
-  notice.innerHTML = '<p class="grow">What this page shows has been deleted.</p><a class="button small" href="/deployments">All deployments</a>';
+  const list = location.pathname.startsWith("/databases") ? "databases" : "deployments";
+  notice.innerHTML = `<p class="grow">What this page shows has been deleted.</p><a class="button small" href="/${list}">All ${list}</a>`;
   document.querySelector(".messages")?.append(notice);
   notice.scrollIntoView({ block: "nearest" });
 }
