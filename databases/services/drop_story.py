@@ -19,7 +19,8 @@ from databases.services.making import take_away
 from databases.services.server import administrator, names_of
 from infrastructure.errors import Problem
 from infrastructure.lock import held_alone
-from infrastructure.postgres.dropping import databases_of
+from infrastructure.postgres.dropping import databases_of, roles_of
+from infrastructure.postgres.roles import let_back_in
 
 
 def drop(job: DatabaseJob) -> None:
@@ -43,6 +44,8 @@ def drop_failed(job: DatabaseJob, problem: Problem | None) -> None:
     why = job.masker.mask(str(problem or "It was cancelled."))
     was = job.said.get("was", DatabaseState.READY)
     state = was if was != DatabaseState.DROPPING and _is_there(database) else DatabaseState.DROPPING
+    if state == DatabaseState.READY and database.is_managed:
+        _let_in_again(job)
     Database.objects.filter(pk=database.pk, state=DatabaseState.DROPPING).update(
         state=state, problem="" if state == DatabaseState.READY else why
     )
@@ -57,6 +60,18 @@ def _is_there(database: Database) -> bool:
             return database.database_name in databases_of(admin, names_of(database))
     except Problem:  # then nothing was dropped just now, either
         return True
+
+
+def _let_in_again(job: DatabaseJob) -> None:
+    """The roles were shut out before something was in the way of the drop itself."""
+    database = job.database
+    try:
+        with administrator() as admin:
+            for role in roles_of(admin, names_of(database)):
+                if role != database.owner_role:
+                    admin.run(let_back_in(role))
+    except Problem as problem:
+        job.say(f"Its roles could not be let in again: {problem.message}")
 
 
 def _back_up_in_turn(job: DatabaseJob) -> None:

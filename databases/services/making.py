@@ -70,8 +70,11 @@ def change(job: DatabaseJob) -> None:
 
 
 def creation_failed(job: DatabaseJob, problem: Problem | None) -> None:
-    """Take back what was made. Where the server is away that is left for the next try, or for dropping."""
+    """Take back what was made. Where the server is away that is left for the next try, or for dropping. What has been
+    ready is in use by now: a worker that died, or was told to stop, after that takes nothing away."""
     database = job.database
+    if Database.objects.filter(pk=database.pk, state=DatabaseState.READY).exists():
+        return
     why = job.masker.mask(str(problem)) if problem else "It was cancelled."
     if database.is_managed:
         try:
@@ -129,7 +132,7 @@ def sign_in(database: Database, url: Secret) -> None:
 
 def take_away(admin: Administrator, database: Database) -> None:
     """Databases and roles: all that is ours on the server, also what tasks that were killed have left. What the roles
-    own elsewhere becomes the administrator's."""
+    own elsewhere becomes that of a role without rights."""
     names = names_of(database)
     found = dropping.roles_of(admin, names)
     for role in found:
@@ -138,7 +141,7 @@ def take_away(admin: Administrator, database: Database) -> None:
     for name in dropping.databases_of(admin, names):
         dropping.drop_database(admin, names, name)
     for role in found:
-        dropping.drop_role(admin, names, role, heir=admin.role)
+        dropping.drop_role(admin, names, role)
 
 
 def close_own() -> None:

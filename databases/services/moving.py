@@ -85,7 +85,9 @@ def _is_here(admin: Administrator, database: Database) -> bool:
     """Ours by its comment: another Bakery's of the same name is not."""
     try:
         return has_database(admin, names_of(database))
-    except Problem:
+    except Problem as problem:
+        if problem.id != "database.name-taken":  # a server that does not answer says nothing of it
+            raise
         return False
 
 

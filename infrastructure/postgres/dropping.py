@@ -7,7 +7,7 @@ from psycopg import errors, sql
 from infrastructure.errors import HostProblem
 from infrastructure.postgres import roles
 from infrastructure.postgres.administrator import Administrator
-from infrastructure.postgres.managed import Names, has_database, has_role
+from infrastructure.postgres.managed import Names, has_database, has_role, make_role
 from infrastructure.postgres.swapping import drop
 
 # Databases in which the role owns something or has been given a right; what belongs to no database is in none.
@@ -16,6 +16,11 @@ WITH_SOMETHING = """
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
     ORDER BY datname
 """
+OWNS = """
+    SELECT 1 FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o'
+      AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s) LIMIT 1
+"""
+LONGEST_NAME = 63  # NAMEDATALEN - 1
 
 
 def databases_of(admin: Administrator, names: Names) -> list[str]:
@@ -55,8 +60,9 @@ def end_sessions(admin: Administrator, role: str) -> int:
     return len(admin.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", role))
 
 
-def drop_role(admin: Administrator, names: Names, role: str, *, heir: str) -> list[str]:
-    """What it owns becomes ``heir``'s; returns the databases in which it owned something or had a right."""
+def drop_role(admin: Administrator, names: Names, role: str, *, heir: str = "") -> list[str]:
+    """What it owns becomes ``heir``'s, or that of a role without any right; returns the databases in which it owned
+    something or had a right."""
     if not has_role(admin, names, role):
         return []
     if not admin.is_superuser:
@@ -64,6 +70,8 @@ def drop_role(admin: Administrator, names: Names, role: str, *, heir: str) -> li
     admin.run(roles.shut_out(role))
     end_sessions(admin, role)
     found = admin.rows(WITH_SOMETHING, role)
+    if not heir and admin.rows(OWNS, role):
+        heir = _powerless(admin)
     for database, is_open in found:
         if not is_open:
             raise HostProblem(
@@ -88,8 +96,18 @@ def drop_role(admin: Administrator, names: Names, role: str, *, heir: str) -> li
     return [str(database) for database, _ in found]
 
 
+def _powerless(admin: Administrator) -> str:
+    """The role that gets what applications have left in databases which are not theirs: never the administrator, with
+    whose rights a view, a function (SECURITY DEFINER) or an index on an expression would act from then on."""
+    role = admin.role.encode()[: LONGEST_NAME - len("_heir")].decode(errors="ignore") + "_heir"
+    make_role(admin, Names("", role, "heir"), role)
+    return role
+
+
 def _hand_over(inside: Administrator, role: str, heir: str) -> None:
-    inside.run(
-        sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(heir)),
-        sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)),  # rights alone by now
-    )
+    """No heir: it owns nothing, and what is dropped are rights."""
+    left = sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role))
+    if heir:
+        inside.run(sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(heir)), left)
+    else:
+        inside.run(left)

@@ -44,6 +44,11 @@ def shut_out(role: str) -> sql.Composed:
     return sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role))
 
 
+def let_back_in(role: str) -> sql.Composed:
+    """With the password that it had."""
+    return sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(role))
+
+
 def limit(role: str, limits: Limits) -> Statements:
     return [
         sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(sql.Identifier(role), sql.Literal(limits.connections)),

@@ -178,6 +178,8 @@ drop_databases_of_applications() {
     [ -z "$statements" ] || psql_as_postgres --dbname=postgres <<<"$statements" || return 1
     psql_as_postgres --dbname=postgres <<<"SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database
         WHERE pg_get_userbyid(datdba) = 'bakery_admin' \gexec
+        SELECT 'DROP ROLE bakery_admin_heir' FROM pg_roles WHERE rolname = 'bakery_admin_heir' AND NOT EXISTS
+        (SELECT FROM pg_shdepend WHERE deptype = 'o' AND refobjid = pg_roles.oid) \gexec
         DROP ROLE IF EXISTS bakery_admin;"
 }
 

@@ -7,17 +7,17 @@ import pytest
 
 from bakery.models import Task, TaskKind, TaskState
 from databases.models import Backup, BackupReason, BackupState, Database, DatabaseState
-from databases.services import making
+from databases.services import making, moving
 from databases.services.connection import url_of
 from databases.services.dropping import drop_database
 from databases.services.provisioning import change_database, create_database
 from databases.services.readers import make_reader
 from databases.services.server import administrator, names_of
-from infrastructure.errors import Problem
+from infrastructure.errors import HostProblem, Problem
 from infrastructure.postgres import dropping as on_server
 from infrastructure.postgres import managed
 from infrastructure.postgres.scram import new_password, verifier_of
-from tests.integration.databases import Killed, database_host, done, failed, kill_instead, made
+from tests.integration.databases import Killed, database_host, done, failed, kill_instead, made, refusal
 from tests.integration.postgres_hosts import PostgresHost
 
 __all__ = ["database_host"]
@@ -70,7 +70,7 @@ def test_sessions_that_use_it_are_ended(database_host: PostgresHost) -> None:
             session.execute("SELECT 1")
 
 
-def test_what_its_roles_own_elsewhere_becomes_the_administrators(database_host: PostgresHost) -> None:
+def test_what_its_roles_own_elsewhere_becomes_that_of_a_role_without_rights(database_host: PostgresHost) -> None:
     database = made("spread")
     database_host.sql(f"CREATE DATABASE elsewhere OWNER {database.owner_role}")
     try:
@@ -79,10 +79,80 @@ def test_what_its_roles_own_elsewhere_becomes_the_administrators(database_host: 
         done(drop_database(database, by=None, backup_first=False))
         assert ours(database_host, database) == set()
         owners = "SELECT tableowner FROM pg_tables WHERE tablename = 'kept'"
-        assert database_host.sql(owners, database="elsewhere") == [("bakery_admin",)]
+        assert database_host.sql(owners, database="elsewhere") == [("bakery_admin_heir",)]
         assert database_host.sql("SELECT id FROM kept", database="elsewhere") == [(1,)]
     finally:
         database_host.sql("DROP DATABASE elsewhere")
+
+
+def test_code_that_an_application_left_elsewhere_never_acts_as_the_administrator(database_host: PostgresHost) -> None:
+    mallory, bob = made("mallorys"), made("bobs")
+    database_host.sql(f"CREATE DATABASE elsewhere OWNER {mallory.owner_role}")
+    elsewhere = {url: url_of(of).reveal().rsplit("/", 1)[0] + "/elsewhere" for url, of in (("m", mallory), ("b", bob))}
+    try:
+        database_host.sql(
+            "CREATE SCHEMA lair; GRANT USAGE ON SCHEMA lair TO PUBLIC;"
+            "CREATE FUNCTION lair.boon() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+            " EXECUTE 'CREATE ROLE smuggled'; RETURN current_user; END $$",
+            url=elsewhere["m"],
+        )
+        done(drop_database(mallory, by=None, backup_first=False))
+        assert "permission denied to create role" in refusal(elsewhere["b"], "SELECT lair.boon()")
+        assert "smuggled" not in database_host.roles()
+    finally:
+        database_host.sql("DROP DATABASE elsewhere")
+
+
+def test_a_drop_that_somebody_elses_session_prevents_leaves_a_database_that_can_be_used(
+    database_host: PostgresHost,
+) -> None:
+    database = made("watched")
+    task, reader = make_reader(database, by=None)
+    done(task)
+    address = database_host.address(database.database_name, "root", "the-tests-own-password")
+    with psycopg.connect(address):  # a superuser's psql
+        assert failed(drop_database(database, by=None, backup_first=False)).error_id == "postgres.in-use"
+        database.refresh_from_db()
+        assert database.state == DatabaseState.READY
+        assert database_host.sql("SELECT 1", url=url_of(database).reveal()) == [(1,)]
+        assert database_host.sql("SELECT 1", url=reader.reveal()) == [(1,)]
+    done(drop_database(database, by=None, backup_first=False))
+    assert ours(database_host, database) == set()
+
+
+def test_what_has_been_ready_is_not_taken_back_because_its_worker_died(
+    database_host: PostgresHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = create_database("in-use-by-now", by=None)
+    task = database.tasks.get()
+    with monkeypatch.context() as patched:
+        kill_instead(patched, making, "announce")
+        with pytest.raises(Killed):
+            done(task)
+    url = url_of(database).reveal()
+    database_host.sql("CREATE TABLE orders (id int)", url=url)
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "close_own", lambda: 1 / 0)
+        failed(task)
+    database.refresh_from_db()
+    assert database.state == DatabaseState.READY
+    assert database_host.sql("SELECT count(*) FROM orders", url=url) == [(0,)]
+
+
+def test_a_database_of_which_nothing_could_be_seen_is_not_called_lost(
+    database_host: PostgresHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, going = made("there"), made("going")
+    Database.objects.filter(pk=going.pk).update(state=DatabaseState.DROPPING)
+
+    def away(*args: object) -> bool:
+        raise HostProblem("postgres.silent", "PostgreSQL does not answer.")
+
+    monkeypatch.setattr(moving, "has_database", away)
+    moving.take_over()
+    database.refresh_from_db()
+    assert (database.state, "could not be seen" in database.problem) == (DatabaseState.READY, True)
+    assert Database.objects.filter(pk=going.pk).exists()
 
 
 def test_rights_that_a_superuser_gave_it_elsewhere_are_named_and_then_it_goes(database_host: PostgresHost) -> None:
