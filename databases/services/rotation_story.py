@@ -8,9 +8,11 @@ How far it is stands in the row: while ``login`` is the role that was in use whe
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from bakery.alarms import end_alarm, raise_alarm
 from bakery.events import announce
-from bakery.models import TaskKind, TaskState
+from bakery.models import Task, TaskKind, TaskState
 from databases.models import Database
 from databases.models.database import Login
 from databases.services.connection import login_url
@@ -22,6 +24,7 @@ from deployments.models import Deployment
 from deployments.services.requests import restart
 from infrastructure.errors import Problem
 from infrastructure.postgres import dropping, managed
+from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.scram import new_password, verifier_of
 
 # What starts a deployment's processes anew.
@@ -58,6 +61,8 @@ def rotation_failed(job: DatabaseJob, problem: Problem | None) -> None:
             hint=f"{problem or 'The task was cancelled.'} Then rotate the password again.",
         )
         return
+    if not database.next_password:
+        return  # the idle role is none of this task's: processes of the rotation before may use it still
     Database.objects.filter(pk=database.pk, login=old).update(next_password="")
     try:
         with administrator() as admin:
@@ -72,21 +77,31 @@ def alarm_key(database: Database) -> str:
 
 def _prepare(job: DatabaseJob, new: Login) -> None:
     database = job.database
-    if not database.next_password:
-        database.next_password = new_password()
-        database.save(update_fields=["next_password"])  # before the server knows it
     role = database.login_role(new)
     with administrator() as admin:
         note_server(database, admin)
-        if used := admin.rows("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", role)[0][0]:
-            raise Problem(
-                "database.rotation-unfinished",
-                f"{used} sessions use the role {role} still, whose password would change under them: "
-                "the last rotation was not finished.",
-                "Restart or deploy what uses the database, then rotate the password again.",
-            )
+        if not database.next_password:
+            _refuse_unfinished(admin, database, role)
+            database.next_password = new_password()
+            database.save(update_fields=["next_password"])  # before the server knows it
         managed.make_login(admin, names_of(database), role, verifier_of(database.next_password), limits_of(database))
     sign_in(database, login_url(database, role, database.next_password))
+
+
+def _refuse_unfinished(admin: Administrator, database: Database, role: str) -> None:
+    """The password of what the last rotation could not restart must not change under it, whether it has a session now
+    or not."""
+    if not managed.has_role(admin, names_of(database), role):
+        return
+    older = [one.name for one in _given(database).filter(stopped=False) if runs_with_older_password(one, database)]
+    used = admin.rows("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", role)[0][0]
+    if used or older:
+        who = f"{', '.join(older)} runs with" if older else f"{used} sessions use"
+        raise Problem(
+            "database.rotation-unfinished",
+            f"{who} the role {role} still, whose password would change under them: the last rotation was not finished.",
+            "Restart or deploy what uses the database, then rotate the password again.",
+        )
 
 
 def _switch(job: DatabaseJob, new: Login) -> None:
@@ -106,7 +121,7 @@ def _restart_all(job: DatabaseJob) -> None:
     for deployment in started_with(database):
         tasks = deployment.tasks.filter(kind__in=STARTING)
         if not tasks.unfinished().exists():
-            if not runs_with_older_password(deployment, database):
+            if deployment.stopped or not runs_with_older_password(deployment, database):
                 continue
             failed = tasks.filter(
                 kind=TaskKind.RESTART,
@@ -130,11 +145,12 @@ def _restart_all(job: DatabaseJob) -> None:
 
 
 def started_with(database: Database) -> list[Deployment]:
-    """Deployments with a process that was given an address of this database, attached or not attached any more."""
-    return list(
-        Deployment.objects.filter(
-            slots__databases__has_key=str(database.pk), stopped=False, deleting=False, current_release__isnull=False
-        )
-        .distinct()
-        .order_by("pk")
-    )
+    """Deployments with a process that was given an address of this database, attached or not attached any more; and
+    those that are being started: a first deploy may have read the password a moment ago."""
+    attached = Deployment.objects.filter(attachments__database=database, deleting=False)
+    starting = attached.filter(tasks__in=Task.objects.unfinished().filter(kind__in=STARTING))
+    return sorted({*_given(database), *starting}, key=lambda one: one.pk)
+
+
+def _given(database: Database) -> QuerySet[Deployment]:
+    return Deployment.objects.filter(slots__databases__has_key=str(database.pk), deleting=False).distinct()

@@ -94,9 +94,13 @@ def test_a_restart_that_fails_leaves_both_passwords_and_an_alarm_until_the_next_
     assert lets_in(old) and lets_in(url_of(database).reveal())
     alarm = Alarm.objects.get(key=f"database.rotation:{database.pk}", ended_at=None)
     assert "It did not answer." in alarm.hint
-    with psycopg.connect(old):  # the app, still
+    with psycopg.connect(old) as session:  # the app, still
         refused = failed(rotate_password(database, by=None))
-    assert refused.error_id == "database.rotation-unfinished"
+        assert refused.error_id == "database.rotation-unfinished"
+        session.execute("SELECT 1")
+    # Nor does it change the password of one that has no connection just now.
+    assert failed(rotate_password(database, by=None)).error_id == "database.rotation-unfinished"
+    assert lets_in(old)
     Slot.objects.filter(pk=slot.pk).update(databases=fingerprints(Snapshot.of(slot.deployment).databases))
 
     again = rotate_password(database, by=None)
@@ -106,6 +110,28 @@ def test_a_restart_that_fails_leaves_both_passwords_and_an_alarm_until_the_next_
     done(again)
     assert not lets_in(old)
     assert not Alarm.objects.filter(key=f"database.rotation:{database.pk}", ended_at=None).exists()
+
+
+def test_a_first_deploy_that_may_have_read_the_password_just_before_is_waited_for(database_host: PostgresHost) -> None:
+    database, deployment = made("orders"), make_deployment()
+    attach(database, deployment, by=None)
+    old = url_of(database).reveal()
+    deploy = Task.objects.create(
+        kind=TaskKind.DEPLOY, subject=deployment.name, deployment=deployment, state=TaskState.RUNNING
+    )
+    task = rotate_password(database, by=None)
+    work_on(database.pk)
+    assert lets_in(old)
+    serve(deployment)
+    Slot.objects.filter(deployment=deployment, release__isnull=False).update(databases={str(database.pk): "older"})
+    Task.objects.filter(pk=deploy.pk).update(state=TaskState.SUCCEEDED)
+    work_on(database.pk)
+    assert lets_in(old)
+    (restart,) = restarts()
+    Task.objects.filter(pk=restart.pk).update(state=TaskState.SUCCEEDED)
+    Slot.objects.filter(release__isnull=False).update(databases=fingerprints(Snapshot.of(deployment).databases))
+    done(task)
+    assert not lets_in(old)
 
 
 def test_a_deployment_that_is_stopped_needs_no_restart(database_host: PostgresHost) -> None:
