@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from databases.models import Database, DatabaseState
 from databases.services.job import DatabaseJob
 from infrastructure.errors import HostProblem, Refused
+from infrastructure.postgres.patience import silent_for
 from infrastructure.postgres.server import first_line
 from infrastructure.secret import Secret
 
@@ -33,8 +34,10 @@ def checked_url(text: str) -> Secret:
         raise _refused(f"it has blanks or more than {LONGEST} characters")
     if parts.scheme not in SCHEMES:
         raise _refused("it does not begin with postgresql://")
-    if not host or "/" in host or "," in host or port == 0:
+    if not host or "/" in host or "," in host or host.startswith("@") or port == 0:
         raise _refused("it names no server, or several, or a socket of this machine")
+    if "#" in text:
+        raise _refused("a # in it has to be written as %23")  # libpq reads on behind it
     if not parts.username or not parts.path.strip("/"):
         raise _refused("it lacks the role or the name of the database")
     if forbidden := {"host", "hostaddr", "service", "passfile"} & {name for name, _ in parse_qsl(parts.query)}:
@@ -64,7 +67,7 @@ def look(job: DatabaseJob) -> None:
     database = job.database
     with job.phase("connect"):
         try:
-            with psycopg.connect(conninfo_of(database.url), autocommit=True) as connection:
+            with psycopg.connect(conninfo_of(database.url), autocommit=True) as connection, silent_for(connection):
                 row = connection.execute("SELECT current_user, current_database()").fetchone()
                 version = connection.info.server_version
         except psycopg.Error as error:

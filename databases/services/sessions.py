@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from databases.models import Database
+from databases.services.external import conninfo_of
 from databases.services.server import administrator, names_of
 from infrastructure.postgres import temporary
 from infrastructure.postgres.server import Place
@@ -15,7 +16,7 @@ from infrastructure.postgres.server import Place
 def reading(database: Database) -> Iterator[Place]:
     """With the owner's rights, as a role that is made for it. One elsewhere is read as the role of its address."""
     if not database.is_managed:
-        yield Place.of(database.url.reveal())
+        yield Place.of(conninfo_of(database.url))  # no file or socket of this machine takes part
         return
     with administrator() as admin:
         role = f"{database.database_name}_dump"

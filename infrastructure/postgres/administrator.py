@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from infrastructure.errors import HostProblem
-from infrastructure.postgres.server import Place, in_words
+from infrastructure.postgres.server import Place, in_words, trust_catalogues_alone
 
 LOWEST = 14
 FACTS = """
@@ -56,18 +56,10 @@ class Administrator:
             yield Administrator(self.place, connection, self.version, self.role, self.is_superuser)
 
 
-def trust_catalogues_alone(connection: psycopg.Connection) -> None:
-    """What an application has made in its database, an operator or a function of a common name, is never taken for
-    PostgreSQL's own: it would run with our rights."""
-    with in_words():
-        connection.execute("SET search_path = pg_catalog, pg_temp")
-
-
 @contextmanager
 def administering(place: Place) -> Iterator[Administrator]:
     """Refused where the server is too old, is a standby, or the role may not do what making a database takes."""
     with place.administer() as connection:
-        trust_catalogues_alone(connection)
         with in_words():
             row = connection.execute(FACTS).fetchone()
         if row is None:

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from infrastructure.errors import HostProblem
+from infrastructure.postgres.patience import silent_for
 from infrastructure.postgres.server import Place, in_words
 
 STATEMENT_SECONDS, LOCK_SECONDS = 10, 2
@@ -119,14 +120,14 @@ class Measured:
 
 def answers(place: Place) -> int:
     """Whether somebody can sign in there; the server's version."""
-    with in_words(), place.connect() as connection:
+    with in_words(), place.connect() as connection, silent_for(connection):
         connection.execute("SELECT 1")
         return connection.info.server_version
 
 
 def measure(place: Place, admin: Place | None = None) -> Measured:
     """``admin``: asked for the slow queries where the database itself has no pg_stat_statements."""
-    with in_words(), place.connect() as connection, connection.transaction():
+    with in_words(), place.connect() as connection, silent_for(connection), connection.transaction():
         for statement in LIMITS:
             connection.execute(statement)
         measured = _measure(connection)

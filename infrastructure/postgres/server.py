@@ -41,8 +41,10 @@ class Place:
             parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
         except psycopg.ProgrammingError as error:
             raise HostProblem(
-                "postgres.url", f"{called} is not an address that PostgreSQL's programs understand.", first_line(error)
-            ) from error
+                "postgres.url",
+                f"{called} is not an address that PostgreSQL's programs understand.",
+                first_line(error).partition('"')[0].strip(": "),  # what it quotes may be the password
+            ) from None
         if not parts.get("dbname") and database:
             parts["dbname"] = database
         if not parts.get("dbname"):
@@ -67,9 +69,18 @@ class Place:
     def administer(self) -> psycopg.Connection:
         """A connection that is in none of the databases that are swapped."""
         try:
-            return self.connect("postgres")
+            connection = self.connect("postgres")
         except HostProblem:
-            return self.connect("template1")
+            connection = self.connect("template1")
+        trust_catalogues_alone(connection)
+        return connection
+
+
+def trust_catalogues_alone(connection: psycopg.Connection) -> None:
+    """What an application has made in a database, an operator or a function of a common name, is never taken for
+    PostgreSQL's own: it would run with our rights. Up to 14 everybody may make such things in every database."""
+    with in_words():
+        connection.execute("SET search_path = pg_catalog, pg_temp")
 
 
 @contextmanager

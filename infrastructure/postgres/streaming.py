@@ -9,6 +9,7 @@ Synchronization Functions”). Both work at the same time, on connections of the
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from infrastructure.errors import HostProblem
 from infrastructure.postgres.dumps import DUMP_SECONDS, LOCK_WAIT, RESTORE_SECONDS, explained, reader_of
+from infrastructure.postgres.patience import silent_for
 from infrastructure.postgres.server import Place, first_line, in_words
 from infrastructure.postgres.tools import ClientTools, find_tools, fitting
 from infrastructure.runner import Command, CommandFailed, LogSink, Runner
@@ -28,6 +30,8 @@ from infrastructure.runner import Command, CommandFailed, LogSink, Runner
 # smaller by a tenth (benchmarks.databases).
 COMPRESSION = 3
 LIST_SECONDS = 600.0
+LOOK_SECONDS = 0.2
+CANCEL_SECONDS = 5.0  # for a server to do what it is told
 # The application's own limits are not those of a dump. 17 has one more, which is off unless somebody turns it on.
 WITHOUT_LIMITS = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = 0"
 # Tables whose rows a dump holds: no views, no foreign tables, nothing that comes with an extension.
@@ -70,7 +74,7 @@ def stream_dump(
         except CommandFailed as failure:
             counter.refuse_failed()  # which ends the transaction, and with it the snapshot
             raise explained(failure.result.output, command) from failure
-        return Dumped(version, tools, counter.result())
+        return Dumped(version, tools, counter.result(watch or (lambda: None)))
 
 
 def stream_command(tools: ClientTools, place: Place, snapshot: str, watch: Callable[[], None] | None = None) -> Command:
@@ -106,25 +110,27 @@ def restore_into(
     runner: Runner,
     *,
     on_output: LogSink | None = None,
+    watch: Callable[[], None] | None = None,
     private_tools: Path | None = None,
 ) -> None:
     """Fill an empty database with what is in the dump, all of it the role's of ``place``."""
     with place.connect() as connection:
         version = connection.info.server_version
     tools = reader_of(file, fitting(find_tools(private_tools), version // 10_000), runner)
-    command = restore_command(tools, place, file)
+    command = restore_command(tools, place, file, watch)
     try:
         runner.run(command, on_output)
     except CommandFailed as failure:
         raise explained(failure.result.output, command) from failure
 
 
-def restore_command(tools: ClientTools, place: Place, file: Path) -> Command:
+def restore_command(tools: ClientTools, place: Place, file: Path, watch: Callable[[], None] | None = None) -> Command:
     # Comments on extensions are their owner's, who may be somebody else; what publishes to other servers stays away.
     without = ("owner", "privileges", "comments", "publications", "subscriptions", "security-labels")
     options = ("--exit-on-error", *(f"--no-{what}" for what in without), "--no-password")
     argv = tools.argv("pg_restore", *options, f"--dbname={make_conninfo(dbname=place.name)}", "--", str(file))
-    return Command(argv, cwd=Path("/"), env={**place.environment(), **tools.environment()}, timeout=RESTORE_SECONDS)
+    env = {**place.environment(), **tools.environment()}
+    return Command(argv, cwd=Path("/"), env=env, timeout=RESTORE_SECONDS, watch=watch)
 
 
 def rows_of(place: Place) -> dict[str, int]:
@@ -182,8 +188,13 @@ class _Counter(threading.Thread):
             if self._failure:
                 raise self._failure
 
-    def result(self) -> dict[str, int]:
-        self.join()
+    def result(self, look: Callable[[], None] = lambda: None) -> dict[str, int]:
+        until = time.monotonic() + DUMP_SECONDS
+        while self.is_alive():
+            self.join(LOOK_SECONDS)
+            look()
+            if time.monotonic() > until:
+                raise HostProblem("postgres.silent", "PostgreSQL does not end counting rows.", "Try again later.")
         self.refuse_failed()
         return self._rows
 
@@ -192,7 +203,7 @@ class _Counter(threading.Thread):
 def _counting(place: Place) -> Iterator[_Counter]:
     """Counting, in a transaction that ends with the block."""
     with place.connect() as connection:
-        with in_words():
+        with in_words(), silent_for(connection):
             connection.execute(WITHOUT_LIMITS)
             # Rows that a policy hides would be missing without a word; so it is an error, as it is for pg_dump.
             connection.execute("SET row_security = off")
@@ -203,9 +214,10 @@ def _counting(place: Place) -> Iterator[_Counter]:
             yield counter
         finally:
             counter.unwanted.set()
-            with suppress(psycopg.Error):
-                if counter.is_alive():
-                    connection.cancel()
-            counter.join()
-            with suppress(psycopg.Error):
-                connection.execute("ROLLBACK")
+            with silent_for(connection, CANCEL_SECONDS):
+                with suppress(psycopg.Error):
+                    if counter.is_alive():
+                        connection.cancel_safe(timeout=CANCEL_SECONDS)
+                counter.join()
+                with suppress(psycopg.Error):
+                    connection.execute("ROLLBACK")

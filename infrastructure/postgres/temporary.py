@@ -19,6 +19,7 @@ from infrastructure.postgres import managed, roles
 from infrastructure.postgres.administrator import Administrator
 from infrastructure.postgres.dropping import drop_database, drop_role
 from infrastructure.postgres.managed import Names
+from infrastructure.postgres.patience import silent_for
 from infrastructure.postgres.roles import Limits
 from infrastructure.postgres.scram import new_password, verifier_of
 from infrastructure.postgres.server import Place, in_words
@@ -63,14 +64,14 @@ def scratch_database(admin: Administrator, names: Names, name: str) -> Iterator[
 
 def size_of(place: Place) -> int:
     """Bytes, with indexes and what is dead."""
-    with place.connect() as connection, in_words():
+    with place.connect() as connection, in_words(), silent_for(connection):
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
         return int(row[0]) if row else 0
 
 
 def _forget(admin: Administrator, own: Names) -> None:
     drop_database(admin, own, own.database)
-    drop_role(admin, own, own.owner, heir=admin.role)
+    drop_role(admin, own, own.owner)
 
 
 def _place(admin: Administrator, database: str, role: str, password: Secret) -> Place:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import socketserver
+import struct
+import threading
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from databases.models import Database, DatabaseState, Disclosure
+from databases.models import Backup, Database, DatabaseState, Disclosure
+from databases.services.backups import request_backup
 from databases.services.connection import url_of
 from databases.services.dropping import drop_database
+from databases.services.measuring import place_of
 from databases.services.provisioning import change_database, check_external, register_external
 from databases.services.readers import drop_reader, make_reader
-from infrastructure.errors import Problem, Refused
+from databases.services.sessions import reading
+from infrastructure.errors import HostProblem, Problem, Refused
+from infrastructure.postgres import patience
+from infrastructure.postgres.measuring import answers, measure
+from infrastructure.postgres.streaming import rows_of
 from tests.integration.databases import database_host, done, failed, made, refusal
 from tests.integration.postgres_hosts import PostgresHost
 
@@ -80,6 +91,48 @@ def test_a_registered_database_is_looked_at_and_its_address_kept(database_host: 
     assert not Database.objects.filter(pk=database.pk).exists()
 
 
+def test_what_reads_a_registered_database_whole_opens_no_file_that_its_address_names(
+    database_host: PostgresHost, tmp_path: Path
+) -> None:
+    written = tmp_path / "written-by-libpq"
+    files = f"?schema=public&sslkeylogfile={written}&sslcert=/etc/passwd&sslkey=/etc/shadow&sslrootcert=/etc/shadow"
+    address = url_of(made("elsewhere")).reveal()
+    database_host.sql("CREATE TABLE cakes (id int); INSERT INTO cakes VALUES (1)", url=address)
+    database = register_external("theirs", address + files, by=None)
+    done(database.tasks.get())
+    with reading(database) as place:
+        assert not place.parts.keys() & {"sslkeylogfile", "sslcert", "sslkey", "sslrootcert"}
+    database.refresh_from_db()
+    done(request_backup(database, by=None))
+    assert Backup.objects.get(database=database).rows == {"public.cakes": 1}
+
+
+class Silent(socketserver.BaseRequestHandler):
+    """Lets everybody in, and then says nothing any more."""
+
+    def handle(self) -> None:
+        while len(asked := self.request.recv(1024)) == 8:  # SSLRequest, GSSENCRequest
+            self.request.sendall(b"N")
+        if asked:
+            self.request.sendall(b"R" + struct.pack("!II", 8, 0) + b"Z" + struct.pack("!I", 5) + b"I")
+        while self.request.recv(1024):
+            pass
+
+
+def test_a_server_that_takes_everybody_in_and_says_nothing_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SECONDS", 0.5)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        database = register_external("theirs", f"postgresql://a:b@127.0.0.1:{server.server_address[1]}/c", by=None)
+        assert failed(database.tasks.get()).error_id == "database.external-silent"
+        for look in (answers, measure, rows_of):
+            with pytest.raises(HostProblem) as caught:
+                look(place_of(database))
+            assert caught.value.id == "postgres.silent"
+        server.shutdown()
+
+
 def test_a_registered_database_that_does_not_answer_says_why_without_its_password(database_host: PostgresHost) -> None:
     wrong = database_host.address("postgres", "bakery_admin", "not-the-password")
     database = register_external("theirs", wrong, by=None)
@@ -102,6 +155,8 @@ def test_a_registered_database_that_does_not_answer_says_why_without_its_passwor
         "postgresql://shop:x@%2Fvar%2Frun%2Fpostgresql/shop",
         "postgresql://shop:x@db.example/shop?host=/var/run/postgresql",
         "postgresql://shop:x@db.example/shop?passfile=/etc/passwd",
+        "postgresql://shop:x@db.example/shop#?host=/var/run/postgresql",
+        "postgresql://shop:x@%40socket/shop",
         "postgresql://shop:x@db.example/shop?service=x",
         "postgresql://shop:x@one.example,two.example/shop",
         "postgresql://shop:x@db.example:99999/shop",
