@@ -77,7 +77,7 @@ def open_backup(backup: Backup, look: Callable[[], None] = lambda: None) -> Iter
     if here and not backup.sealed:
         yield here
         return
-    with _private_directory() as directory:
+    with private_directory() as directory:
         lying = here or _fetch(backup, directory / "fetched", look)
         yield _unseal(backup, lying, directory / "dump", look) if backup.sealed else lying
 
@@ -136,7 +136,7 @@ def _compare(backup: Backup, path: Path, look: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _private_directory() -> Iterator[Path]:
+def private_directory() -> Iterator[Path]:
     """Beside the backups, where there is room for one. What a killed worker leaves is removed by ``inventory``."""
     backup_files.refuse_too_little_room(0)  # the disk may have been lost: then the directory is to be made
     with tempfile.TemporaryDirectory(prefix=f"{OPENED}{os.getpid()}-", dir=backup_files.root()) as directory:

@@ -25,6 +25,7 @@ from databases.services.job import DatabaseJob
 from databases.services.provisioning import EXTENSIONS
 from databases.services.reader_story import let_reader_in
 from databases.services.server import administrator, names_of
+from databases.services.uploads import open_upload
 from infrastructure.disk import is_short
 from infrastructure.errors import HostProblem, Refused
 from infrastructure.postgres import archives, dropping, managed, plain_dump, temporary
@@ -150,7 +151,7 @@ def _fill(
             private_tools=private_tools(),
         )
         return
-    with file.open("rb") as opened, place.connect() as connection:
+    with open_upload(file) as opened, place.connect() as connection:
         source = Unpacked(opened, most) if found.is_gzipped else opened
         _without_limits(connection)
         with watch.beside(connection):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 from bakery.events import announce
 from bakery.models import Task, TaskState
 from databases.models import Backup, Database
-from databases.services import uploads
-from databases.services.backups import open_backup
+from databases.services import backup_files, uploads
+from databases.services.backups import open_backup, private_directory
 from databases.services.bringing_in import before_of, bring_in, is_swapped, note_extensions, swap_in, take_away
 from databases.services.job import DatabaseJob
 from databases.services.restoring import CONFIRM, UNDO, require_settled
@@ -82,20 +81,22 @@ def _dump(job: DatabaseJob) -> Iterator[tuple[Path, Format, int | None]]:
     if upload.format != Format.GZIPPED_CUSTOM:
         yield upload.path, upload.format, most
         return
-    unpacked = upload.path.with_suffix(uploads.UNPACKED)  # pg_restore jumps to and fro in it
-    try:
+    # pg_restore jumps to and fro in it. Not beside it: there the pages' process may write, and this one everywhere.
+    with private_directory() as directory:
+        unpacked = directory / "dump"
         with job.phase("unpack"):
-            _unpack(upload.path, unpacked, most)
+            _unpack(job, upload.path, unpacked, most)
         yield unpacked, Format.CUSTOM, most
-    finally:
-        unpacked.unlink(missing_ok=True)
 
 
-def _unpack(packed: Path, to: Path, most: int) -> None:
+def _unpack(job: DatabaseJob, packed: Path, to: Path, most: int) -> None:
     try:
-        with packed.open("rb") as source, to.open("wb") as out:
-            to.chmod(0o600)
-            shutil.copyfileobj(Unpacked(source, most), out, uploads.PIECE)
+        with uploads.open_upload(packed) as opened, to.open("wb") as out:
+            source = Unpacked(opened, most)
+            while piece := source.read(uploads.PIECE):
+                job.refuse_cancelled()
+                backup_files.refuse_full_disk()
+                out.write(piece)
     except OSError as error:
         raise HostProblem("dump.no-room", f"The dump cannot be unpacked: {error.strerror}.", "Make room.") from error
 

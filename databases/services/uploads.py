@@ -26,7 +26,6 @@ from infrastructure.postgres.dump_files import Format, format_of
 PIECE = 1024 * 1024
 LEAST_FREE = 512 * 1024 * 1024  # stays free for the host
 KEPT_SECONDS = 24 * 3600.0  # for whoever hands one in and then never asks for the restore
-UNPACKED = ".unpacked"  # a worker's, beside it
 _TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -106,13 +105,23 @@ def find_upload(token: str, name: str = "") -> Upload:
     if _TOKEN.match(token):
         with suppress(FileNotFoundError):
             path = uploads_dir() / token
+            if path.is_symlink():
+                raise _gone()
             return Upload(token, shown(name), path.stat().st_size, format_of(path))
     raise _gone()
 
 
+def open_upload(path: Path) -> IO[bytes]:
+    """For a worker, who may open everything: not what the pages' process has made a link of."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+    except OSError:
+        raise _gone() from None
+
+
 def forget_upload(token: str) -> None:
     if _TOKEN.match(token):
-        for name in (token, _part(token).name, f"{token}{UNPACKED}"):
+        for name in (token, _part(token).name):
             (uploads_dir() / name).unlink(missing_ok=True)
 
 

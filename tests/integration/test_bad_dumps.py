@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from bakery.models import TaskKind, TaskState
 from databases.models import Backup
@@ -164,8 +165,10 @@ def test_without_the_backup_that_was_to_come_first_nothing_is_restored(cakes: Ca
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a full disk is made with a small tmpfs, which takes root")
 def test_a_disk_that_fills_is_told_and_nothing_is_left_on_it(cakes: Cakes) -> None:
-    uploads_dir().mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(uploads_dir())], check=True)
+    small = (uploads_dir(), settings.BAKERY.backups_dir)
+    for directory in small:
+        directory.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(directory)], check=True)
     try:
         with pytest.raises(Problem) as caught:  # while it comes
             cakes.upload(b"-- nothing\n" * 160_000)
@@ -174,6 +177,7 @@ def test_a_disk_that_fills_is_told_and_nothing_is_left_on_it(cakes: Cakes) -> No
         cakes.sql("INSERT INTO crumbs SELECT repeat(md5((i / 100)::text), 100) FROM generate_series(1, 4000) i")
         dump = restores.pg_dump(cakes.host, cakes.row.database_name, "--format=custom", "--compress=0")
         cakes.sql("DROP TABLE crumbs")
-        assert refused(cakes, gzip.compress(dump)) == "dump.no-room"  # while it is unpacked
+        assert refused(cakes, gzip.compress(dump)) == "backup.disk-full"  # where it is unpacked
     finally:
-        subprocess.run(["umount", str(uploads_dir())], check=True)
+        for directory in small:
+            subprocess.run(["umount", str(directory)], check=True)

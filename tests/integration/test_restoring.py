@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import threading
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from databases.services.backups import request_backup
 from databases.services.cloning import clone_database
 from databases.services.readers import make_reader
 from databases.services.restoring import confirm_restore, request_restore, undo_restore
-from databases.services.uploads import uploads_dir
+from databases.services.uploads import keep_upload, uploads_dir
 from databases.services.work import work_on
 from infrastructure.errors import Problem
 from tests.integration import restores
@@ -77,6 +78,27 @@ def test_a_backup_comes_back_and_what_was_there_is_kept_until_it_is_confirmed(ca
     assert (cakes.row.previous, beside(cakes)) == ("", set())
     assert cakes.names == {"éclair", "new"}
     assert not {role for role in cakes.host.roles() if role.endswith(("_load", "_dump"))}
+
+
+def test_a_worker_follows_no_link_that_was_laid_where_people_upload(cakes: Cakes, tmp_path: Path) -> None:
+    """The pages' process may write there, and the worker everywhere."""
+    dump = gzip.compress(restores.pg_dump(cakes.host, cakes.row.database_name, "--format=custom"))
+    upload = keep_upload(BytesIO(dump), "cakes.gz")
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    for name in (".unpacked", ".part"):
+        (uploads_dir() / f"{upload.token}{name}").symlink_to(victim)
+    task = cakes.worked(request_restore(cakes.row, upload=upload, by=None, backup_first=False))
+    assert task.state == TaskState.SUCCEEDED, cakes.log(task)
+    assert victim.read_text() == "untouched"
+    cakes.worked(undo_restore(cakes.row, by=None))
+
+    victim.write_text("CREATE TABLE stolen (id int);")
+    upload = keep_upload(BytesIO(b"SELECT 1;"), "plain")
+    task = request_restore(cakes.row, upload=upload, by=None, backup_first=False)
+    (uploads_dir() / upload.token).unlink()
+    (uploads_dir() / upload.token).symlink_to(victim)
+    assert cakes.worked(task).error_id == "dump.gone"
 
 
 def test_a_restore_is_undone(cakes: Cakes) -> None:
