@@ -41,6 +41,7 @@ def clone(job: DatabaseJob) -> None:
             raise Problem("clone.source-gone", "The database to be cloned is not there any more.")
         with _dump_of(job, source) as file:
             bring_in(job, file, Format.CUSTOM)
+    _file_of(job).unlink(missing_ok=True)  # of a worker that was killed after the swap
     _note_done(job)
     with administrator() as admin:
         dropping.drop_database(admin, names_of(job.database), before_of(job))

@@ -3,6 +3,7 @@ in the storage, then the row: what cannot be reached now is tried again, and not
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from bakery.events import announce
+from bakery.models import Task, TaskKind
 from databases.models import Backup, BackupPlan, BackupState, Database, Storage
 from databases.models.backup import BackupQuerySet
 from databases.services import backup_files
@@ -31,6 +33,7 @@ def expire(database: Database) -> int:
     marked = 0
     if keep:
         kept = to_keep([Kept(one.pk, one.started_at, one.pinned) for one in good], keep)
+        kept |= _waited_for()
         going = [one.pk for one in good if one.pk not in kept]
         marked = Backup.objects.filter(pk__in=going, state=BackupState.GOOD, pinned=False).update(
             state=BackupState.DELETING
@@ -42,6 +45,13 @@ def expire(database: Database) -> int:
     if marked:
         announce("database", database.pk)
     return marked
+
+
+def _waited_for() -> set[int]:
+    """Those that somebody has asked to restore, or to try: the backup that is made before must not cost them."""
+    kinds = (TaskKind.RESTORE, TaskKind.TEST_RESTORE, TaskKind.FETCH_BACKUP)
+    refs = Task.objects.unfinished().filter(kind__in=kinds).exclude(ref="").values_list("ref", flat=True)
+    return {int(pk) for ref in refs if (pk := json.loads(ref).get("backup"))}
 
 
 def delete_marked(*, again: bool = False) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from bakery.alarms import end_alarm, raise_alarm
@@ -61,7 +61,7 @@ def look(database: Database) -> DatabaseSnapshot | None:
     """Whether it answers; where the last snapshot is an hour old, a new one."""
     newest = database.snapshots.defer("largest", "slow").first()
     try:
-        if newest is not None and timezone.now() - newest.taken_at < EVERY:
+        if newest is not None and -AGAIN < timezone.now() - newest.taken_at < EVERY:
             measuring.answers(place_of(database))
             taken = None
         else:
@@ -121,13 +121,15 @@ def place_of(database: Database) -> Place:
 
 def _due() -> Iterable[Database]:
     now = timezone.now()
-    fine = Q(problem="", checked_at__gt=now - LOOK)
-    failed = ~Q(problem="") & Q(checked_at__gt=now - AGAIN)
+    # What is in the future was written while the clock was wrong, and says nothing.
+    fine = Q(problem="", checked_at__gt=now - LOOK, checked_at__lte=now + AGAIN)
+    failed = ~Q(problem="") & Q(checked_at__gt=now - AGAIN, checked_at__lte=now + AGAIN)
     busy = Task.objects.filter(state=TaskState.RUNNING, kind__in=LEFT_ALONE, database__isnull=False)
-    hour = DatabaseSnapshot.objects.filter(taken_at__gt=now - EVERY)
+    hour = DatabaseSnapshot.objects.filter(taken_at__gt=now - EVERY, taken_at__lte=now + AGAIN)
     due = Database.objects.filter(state=DatabaseState.READY).exclude(pk__in=busy.values("database"))
     due = due.exclude(failed).exclude(fine & Q(pk__in=hour.values("database")))
-    return due.select_related("deployment").order_by("checked_at")
+    # What was never looked at comes first: a round may end before those that do not answer are through.
+    return due.select_related("deployment").order_by(F("checked_at").asc(nulls_first=True))
 
 
 def _unreachable(database: Database, problem: Problem) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -21,7 +23,8 @@ from databases.services.backups import open_backup
 from databases.services.job import DatabaseJob
 from databases.services.requests import ask
 from databases.services.sessions import scratch
-from infrastructure.errors import Problem
+from infrastructure.disk import is_short
+from infrastructure.errors import HostProblem, Problem
 from infrastructure.postgres.streaming import restore_into, rows_of
 
 FAILED = "database.restore-test"
@@ -54,8 +57,10 @@ def is_due(plan: BackupPlan, now: datetime) -> Backup | None:
     """The backup to be tried now: where none was for as long as the plan says, or the last one that was has failed."""
     if not plan.test_every_days or not plan.database.is_managed:
         return None
-    newest = plan.database.backups.good().first()
-    if newest is None or newest.tested_at or now - (newest.ended_at or newest.started_at) < SETTLED:
+    settled = now - SETTLED
+    is_settled = Q(ended_at__lte=settled) | Q(ended_at=None, started_at__lte=settled)
+    newest = plan.database.backups.good().filter(is_settled).first()
+    if newest is None or newest.tested_at:
         return None
     tested = plan.database.backups.filter(tested_at__isnull=False).order_by("-tested_at").first()
     if tested and tested.test_ok and tested.tested_at and now - tested.tested_at < timedelta(days=plan.test_every_days):
@@ -73,7 +78,9 @@ def test_restore(job: DatabaseJob) -> None:
             dump = until_it_is_tried.enter_context(open_backup(backup, job.refuse_cancelled))
             place = until_it_is_tried.enter_context(scratch(job.database))
         with job.phase("restore"):
-            restore_into(place, dump, job.runner, on_output=job.log, private_tools=private_tools())
+            restore_into(
+                place, dump, job.runner, on_output=job.log, watch=_refuse_full_disk, private_tools=private_tools()
+            )
         with job.phase("compare"):
             found = rows_of(place)
     seconds = time.monotonic() - begun
@@ -124,6 +131,14 @@ def compared(expected: dict[str, int], found: dict[str, int]) -> str:
             lines.append(f"{table} has {found[table]} rows, not {expected[table]}")
     more = len(lines) - MOST_DIFFERENCES
     return "; ".join(lines[:MOST_DIFFERENCES]) + (f"; and {more} more." if more > 0 else "." if lines else "")
+
+
+def _refuse_full_disk() -> None:
+    """The scratch database takes as much again as the one that is tried, beside everybody else's."""
+    if is_short(settings.BAKERY.data_dir):
+        raise HostProblem(
+            "postgres.disk-full", "The disk is running full, so the restore was ended.", "Make room; then try it again."
+        )
 
 
 def _note(backup: Backup, *, ok: bool, seconds: float | None, message: str) -> None:

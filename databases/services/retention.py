@@ -38,10 +38,12 @@ PERIODS: tuple[tuple[str, Callable[[datetime], object]], ...] = (
 def to_keep(backups: Iterable[Kept], keep: Keep) -> set[int]:
     """The ids of those that stay: what is pinned, the newest one whatever the plan says, and of days, weeks and months
     (UTC; weeks begin on Monday) that have a backup the newest of each, as many as are wanted. Days without one do not
-    count: a host that was off for a month loses nothing by that."""
+    count: a host that was off for a month loses nothing by that. Which ones were made last is told by their ids: a
+    clock that was wrong for a while must not cost the backup that was made just now."""
     newest_first = sorted(backups, key=lambda one: (one.made_at, one.pk), reverse=True)
     kept = {one.pk for one in newest_first if one.pinned}
-    kept |= {one.pk for one in newest_first[: max(1, keep.last)]}
+    made_last = sorted(newest_first, key=lambda one: one.pk, reverse=True)
+    kept |= {one.pk for one in made_last[: max(1, keep.last)]}
     for name, period_of in PERIODS:
         seen: set[object] = set()
         for one in newest_first:

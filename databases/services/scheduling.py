@@ -11,6 +11,9 @@ from django_celery_beat.models import CrontabSchedule
 
 from databases.models import BackupPlan
 
+# What is raised of a schedule that cannot be, such as the 30th of February.
+IMPOSSIBLE = (ParseException, ValueError, OverflowError, RuntimeError)
+CLOCKS_DIFFER = timedelta(minutes=5)
 GRACE = timedelta(hours=1)  # after the time of the schedule, for the dump itself and those before it
 FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 USUAL = {"hourly": "0 * * * *", "daily": "0 3 * * *", "weekly": "0 3 * * 0", "monthly": "0 3 1 * *"}
@@ -36,7 +39,7 @@ def parse(text: str) -> CrontabSchedule:
     try:
         schedule.full_clean()
         next_time(schedule, datetime(2024, 1, 1, tzinfo=timezone.utc))
-    except (ValidationError, ParseException, ValueError, OverflowError, RuntimeError):
+    except (ValidationError, *IMPOSSIBLE):
         raise wrong from None
     return schedule
 
@@ -55,12 +58,15 @@ def next_time(schedule: CrontabSchedule, after: datetime) -> datetime:
 def is_due(plan: BackupPlan, now: datetime) -> bool:
     if plan.schedule is None:
         return False
-    return next_time(plan.schedule, plan.asked_at or plan.since) <= now
+    last = plan.asked_at or plan.since
+    # Asked for in the future: the clock was wrong then, and nobody waits until it is right about that.
+    return last > now + CLOCKS_DIFFER or next_time(plan.schedule, last) <= now
 
 
 def late_since(plan: BackupPlan, newest_good: datetime | None, now: datetime) -> datetime | None:
     """When a good backup was expected that has not come; None: all is well."""
     if plan.schedule is None:
         return None
-    expected = next_time(plan.schedule, max(newest_good or plan.since, plan.since))
+    since = min(plan.since, now)
+    expected = next_time(plan.schedule, max(newest_good or since, since))
     return expected if now > expected + GRACE else None

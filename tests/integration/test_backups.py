@@ -15,7 +15,7 @@ import pytest
 from bakery.models import Alarm, TaskState
 from bakery.panel.sealed import MAGIC
 from databases.models import Backup, BackupState, Database
-from databases.services import backup_files
+from databases.services import backup_files, restore_tests
 from databases.services.backups import delete_backup, open_backup, pin_backup, request_backup
 from databases.services.connection import url_of
 from databases.services.deletion import delete_marked
@@ -88,6 +88,16 @@ def test_it_is_restored_to_try_it_and_what_is_missing_is_told(host: PostgresHost
     assert backup.test_ok is False
     assert Alarm.objects.open().get(key=f"database.restore-test:{database.pk}").urgent
     assert (host.databases(), host.roles()) == before
+
+
+def test_a_restore_test_that_fills_the_disk_is_ended(one_host: PostgresHost, monkeypatch: Any) -> None:
+    database = filled("large", one_host)
+    backed_up(database)
+    before = one_host.databases(), one_host.roles()
+    monkeypatch.setattr(restore_tests, "is_short", lambda directory: True)
+    task = carried_out(request_restore_test(database, by=None))
+    assert task.error_id == "postgres.disk-full"
+    assert (one_host.databases(), one_host.roles()) == before
 
 
 def test_what_is_written_meanwhile_is_neither_in_the_dump_nor_counted(host: PostgresHost, monkeypatch: Any) -> None:

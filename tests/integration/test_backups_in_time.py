@@ -14,15 +14,18 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule
 
 from bakery.models import Alarm, Task, TaskKind, TaskState
 from databases.models import Backup, BackupPlan, BackupReason, BackupState, Database, DatabaseKind, DatabaseState
-from databases.services import backup_files, inventory
+from databases.services import backup_files, deletion, inventory
 from databases.services.before_deploys import backup_before_deploy
 from databases.services.plans import set_plan
 from databases.services.provisioning import create_database
 from databases.services.restore_tests import request_restore_test
+from databases.services.restoring import request_restore
 from databases.services.scheduling import next_time
+from databases.services.tending import tend
 from databases.services.watching_backups import ask_for_what_is_due, tell_of_absence
 from infrastructure.errors import Cancelled, Problem
 
@@ -135,6 +138,28 @@ def test_a_database_elsewhere_is_backed_up_and_not_tried_there(database: Databas
         request_restore_test(backup, by=None)
 
 
+def test_where_one_is_made_every_few_minutes_they_are_tried_all_the_same(database: Database) -> None:
+    set_plan(database, by=None, test_every_days=7)
+    now = timezone.now()
+    made = [good(database, started_at=now - timedelta(minutes=minutes)) for minutes in (16, 11, 6, 1)]
+    (task,) = ask_for_what_is_due(now)
+    assert (task.kind, task.ref) == (TaskKind.TEST_RESTORE, f'{{"backup": {made[1].pk}}}')
+
+
+def test_the_backup_that_somebody_wants_back_is_not_expired_by_the_one_that_is_made_before(database: Database) -> None:
+    set_plan(database, by=None, keep_last=1, keep_daily=0, keep_weekly=0, keep_monthly=0)
+    oldest, older, newest = good(database), good(database), good(database)
+    task = request_restore(database, backup=oldest, by=None)
+    deletion.expire(database)
+    for backup in (oldest, older, newest):
+        backup.refresh_from_db()
+    assert [one.state for one in (oldest, older, newest)] == [BackupState.GOOD, BackupState.DELETING, BackupState.GOOD]
+    end(task)
+    deletion.expire(database)
+    oldest.refresh_from_db()
+    assert oldest.state == BackupState.DELETING
+
+
 def test_it_is_the_absence_of_a_good_one_that_alarms(database: Database) -> None:
     key = f"database.backup-missing:{database.pk}"
     set_plan(database, by=None, cron="0 * * * *")
@@ -153,6 +178,26 @@ def test_it_is_the_absence_of_a_good_one_that_alarms(database: Database) -> None
     set_plan(database, by=None, cron="")
     tell_of_absence(late + timedelta(hours=3))
     assert open_alarms() == set()
+
+
+def test_one_that_was_made_while_the_clock_was_wrong_keeps_no_absence_silent(database: Database) -> None:
+    set_plan(database, by=None, cron="hourly")
+    BackupPlan.objects.update(since=timezone.now() - A_DAY)
+    good(database, started_at=timezone.now() + 365 * A_DAY)
+    tell_of_absence()
+    assert open_alarms() == {f"database.backup-missing:{database.pk}"}
+
+
+def test_a_schedule_that_can_never_be_keeps_nothing_else_from_being_done(database: Database) -> None:
+    other = Database.objects.create(name="other", state=DatabaseState.READY)
+    for each in (database, other):
+        set_plan(each, by=None, cron="hourly", test_every_days=0)
+    never = CrontabSchedule.objects.create(minute="0", hour="0", day_of_month="30", month_of_year="2")
+    BackupPlan.objects.filter(database=database).update(schedule=never)
+    BackupPlan.objects.update(since=timezone.now() - A_DAY)
+    tend()
+    assert [task.database for task in Task.objects.filter(kind=TaskKind.BACK_UP)] == [other]
+    assert open_alarms() == {f"database.backup-missing:{other.pk}"}
 
 
 def test_a_new_schedule_is_not_late_for_what_was_not_wanted_before(database: Database) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connections
 
 from bakery.models import Task, TaskState
@@ -135,6 +136,7 @@ def test_a_clone_goes_on(cakes: Cakes, place: tuple[Any, str], before: bool) -> 
     assert {task.state for task in Task.objects.filter(database=clone.row)} == {TaskState.SUCCEEDED}
     assert clone.names == {"éclair"}
     tidy(clone)
+    assert not list(settings.BAKERY.backups_dir.glob(".clone-*")), "a dump that anybody may find there some day"
 
 
 def test_one_that_kills_its_worker_every_time_is_given_up(cakes: Cakes) -> None:

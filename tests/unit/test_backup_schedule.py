@@ -81,6 +81,15 @@ def test_it_is_late_when_no_good_one_came_in_time_whatever_else_was_done() -> No
     assert late_since(daily, at("2026-11-02T03:00:10"), at("2026-11-03T04:01")) == at("2026-11-03T03:00")
 
 
+def test_a_clock_that_was_wrong_for_a_while_delays_no_backup_and_no_alarm() -> None:
+    now = at("2026-11-02T12:00")
+    assert is_due(plan("0 3 * * *", since="2026-10-01T00:00", asked="2031-01-01T03:00"), now)
+    from_the_future = plan("0 3 * * *", since="2031-01-01T00:00")
+    assert is_due(from_the_future, now)
+    assert late_since(from_the_future, None, now) is None
+    assert late_since(from_the_future, at("2026-10-30T03:00"), now) is None
+
+
 def test_new_databases_have_their_turns_between_one_and_five_at_night() -> None:
     turns = [next_time(parse(scheduling.by_night(number)), at("2026-11-01T00:00")) for number in range(1, 241)]
     assert len(set(turns)) == 240
