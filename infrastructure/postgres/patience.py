@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-SECONDS = 60.0  # for some statements that look at a catalogue
+SECONDS = 90.0  # for some statements that look at a catalogue, each with a limit of ten or so on the server
 
 
 @contextmanager

@@ -32,7 +32,7 @@ COMPRESSION = 3
 LIST_SECONDS = 600.0
 LOOK_SECONDS = 0.2
 CANCEL_SECONDS = 5.0  # for a server to do what it is told
-# The application's own limits are not those of a dump. 17 has one more, which is off unless somebody turns it on.
+# The application's own limits are not those of a dump. 17 has one more.
 WITHOUT_LIMITS = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = 0"
 # Tables whose rows a dump holds: no views, no foreign tables, nothing that comes with an extension.
 TABLES = """
@@ -205,6 +205,8 @@ def _counting(place: Place) -> Iterator[_Counter]:
     with place.connect() as connection:
         with in_words(), silent_for(connection):
             connection.execute(WITHOUT_LIMITS)
+            if connection.info.server_version >= 170_000:
+                connection.execute("SET transaction_timeout = 0")
             # Rows that a policy hides would be missing without a word; so it is an error, as it is for pg_dump.
             connection.execute("SET row_security = off")
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")

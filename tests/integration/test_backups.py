@@ -90,6 +90,15 @@ def test_it_is_restored_to_try_it_and_what_is_missing_is_told(host: PostgresHost
     assert (host.databases(), host.roles()) == before
 
 
+def test_limits_that_an_application_gave_its_database_end_no_backup(host: PostgresHost) -> None:
+    database = filled("limited", host)
+    limits = ["statement_timeout", "idle_in_transaction_session_timeout"]
+    limits += ["transaction_timeout"] if host.major >= 17 else []
+    for limit in limits:
+        host.sql(f"ALTER DATABASE {database.database_name} SET {limit} = '50ms'", url=url_of(database).reveal())
+    assert backed_up(database).rows == ROWS
+
+
 def test_a_restore_test_that_fills_the_disk_is_ended(one_host: PostgresHost, monkeypatch: Any) -> None:
     database = filled("large", one_host)
     backed_up(database)
