@@ -1,11 +1,13 @@
 """Signs of life of the processes that answer no request: workers, beat, collector.
 
-Each writes a Redis key that expires; what has no key is down. Nothing is written to the database for it.
+Each writes a Redis key that expires, and takes it away when it ends: what has no key is down. Nothing is written to
+the database for it.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import cache
 
 import redis
@@ -37,6 +39,13 @@ def alive(name: str) -> None:
         connection().set(key(name), int(time.time()), ex=EXPIRES)
     except redis.RedisError:
         _last.pop(name)  # at once again when it is back
+
+
+def gone(name: str) -> None:
+    """Call as the process ends: until its successor is there it is not called alive."""
+    _last.pop(name, None)
+    with suppress(redis.RedisError):
+        connection().delete(key(name))
 
 
 def seen() -> dict[str, bool]:

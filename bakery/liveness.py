@@ -21,11 +21,12 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
-        name = f"worker-{parent.hostname.split('@')[0]}"
-        self.entry = parent.timer.call_repeatedly(heartbeat.EVERY / 2, heartbeat.alive, (name,))
+        self.process = f"worker-{parent.hostname.split('@')[0]}"
+        self.entry = parent.timer.call_repeatedly(heartbeat.EVERY / 2, heartbeat.alive, (self.process,))
 
     def stop(self, parent: Any) -> None:
         self.entry.cancel()
+        heartbeat.gone(self.process)
 
 
 class Beat(bootsteps.StartStopStep):
@@ -37,6 +38,7 @@ class Beat(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:
         self.service.stop()  # not waited for: it may be asleep for seconds, and has nothing to save
+        heartbeat.gone("beat")
 
 
 class Scheduler(DatabaseScheduler):
@@ -50,3 +52,7 @@ class Scheduler(DatabaseScheduler):
             return heartbeat.EVERY
         heartbeat.alive("beat")
         return min(seconds, heartbeat.EVERY)
+
+    def close(self) -> None:
+        super().close()
+        heartbeat.gone("beat")

@@ -59,6 +59,7 @@ class Collector:
                 logger.warning("Logs wait for the database: %s", str(error).strip())
                 connection.close()
                 stop.wait(RETRY_SECONDS)
+        heartbeat.gone("collector")
         self.observer.stop()
         for follower in self._followers.values():
             follower.source.close()
