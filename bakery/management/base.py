@@ -46,7 +46,7 @@ class BakeryCommand(BaseCommand):
     do everything, as whoever reads Bakery's keys can anyway.
     """
 
-    action: ClassVar[Action]
+    action: ClassVar[Action]  # what it takes to use the command; one with verbs may say otherwise in ``needed_for``
     examples: ClassVar[tuple[str, ...]] = ()  # of what is typed behind “manage.py”
     prints_data: ClassVar[bool] = False  # whether it takes --json
     quiet: ClassVar[bool] = True  # whether the log lines below ERROR stay away from the terminal
@@ -73,6 +73,10 @@ class BakeryCommand(BaseCommand):
     def arguments(self, parser: ArgumentParser) -> None:
         """Add the command's own arguments."""
 
+    def needed_for(self, options: dict[str, Any]) -> Action:
+        """What may be refused to the person named with ``--as``."""
+        return self.action
+
     @abstractmethod
     def perform(self, options: dict[str, Any]) -> None:
         """Do it."""
@@ -82,7 +86,7 @@ class BakeryCommand(BaseCommand):
         if self.quiet and self._called_from_command_line and options["verbosity"] < 2:
             logging.getLogger().setLevel(logging.ERROR)
         try:
-            self.by = self._person(options.get("as_email"))
+            self.by = self._person(options.get("as_email"), self.needed_for(options))
             self.perform(options)
         except Problem as problem:
             raise self._failed(problem.id, problem.message, problem.hint) from problem
@@ -111,7 +115,7 @@ class BakeryCommand(BaseCommand):
         out.write(text, str)  # ``str``: no colour of an error
         out.flush()
 
-    def _person(self, email: str | None) -> User | None:
+    def _person(self, email: str | None, action: Action) -> User | None:
         if email is None:
             return None
         person = User.objects.filter(email__iexact=email, is_active=True).first()
@@ -119,10 +123,10 @@ class BakeryCommand(BaseCommand):
             raise Problem(
                 "person.unknown", f"Nobody active has the e-mail address {email}.", "See manage.py list_users."
             )
-        if not person.may(self.action):
+        if not person.may(action):
             raise Problem(
                 "permission.refused",
-                f"{person.email} is a {person.role} and may not {self.action.label}.",
+                f"{person.email} is a {person.role} and may not {action.label}.",
                 "Ask an admin, or give them another role with manage.py set_role.",
             )
         return person

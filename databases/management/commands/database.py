@@ -5,9 +5,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from bakery.management import help as help_text
+from bakery.roles import Action
 from databases.management.verbs import access, backups, making, restores, storages
 from databases.management.verbs.verb import DatabaseCommand, Verb
-from infrastructure.errors import Problem
 
 GROUPS = (making.VERBS, access.VERBS, backups.VERBS, restores.VERBS, storages.VERBS)
 VERBS: dict[str, Verb] = {verb.name: verb for group in GROUPS for verb in group}
@@ -36,12 +36,8 @@ class Command(DatabaseCommand):
             own.add_argument("--as", dest="as_email", metavar="EMAIL", default=silent, help=help_text.AS)
             own.add_argument("--json", dest="as_json", action="store_true", default=silent, help=help_text.JSON)
 
+    def needed_for(self, options: dict[str, Any]) -> Action:
+        return VERBS[options["verb"]].action
+
     def perform(self, options: dict[str, Any]) -> None:
-        verb = VERBS[options["verb"]]
-        if self.by is not None and not self.by.may(verb.action):
-            raise Problem(
-                "permission.refused",
-                f"{self.by.email} is a {self.by.role} and may not {verb.action.label}.",
-                "Ask an admin, or give them another role with manage.py set_role.",
-            )
-        verb.perform(self, options)
+        VERBS[options["verb"]].perform(self, options)

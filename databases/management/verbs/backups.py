@@ -7,6 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from bakery.management.base import Usage
 from bakery.management.help import wait_argument
 from bakery.management.tables import table
+from bakery.roles import Action
 from databases.management.verbs.verb import (
     DatabaseCommand,
     Options,
@@ -173,7 +174,9 @@ def _schedule(command: DatabaseCommand, options: Options) -> None:
 
 VERBS = (
     Verb("backup", "Back it up now.", _of_one, _back_up),
-    Verb("backups", "List backups, the newest first.", _list_arguments, _list, examples=("backups shop-db",)),
+    Verb(
+        "backups", "List backups, the newest first.", _list_arguments, _list, Action.VIEW, examples=("backups shop-db",)
+    ),
     Verb(
         "pin-backup",
         "Keep a backup whatever the plan says.",

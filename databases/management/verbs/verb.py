@@ -23,7 +23,7 @@ Options = dict[str, Any]
 class DatabaseCommand(BakeryCommand):
     """What a verb is given: who acts, and where to print."""
 
-    action = Action.MANAGE_DATABASES
+    action = Action.MANAGE_DATABASES  # of most verbs
     prints_data = True
     _followed: Task | None = None
 

@@ -66,6 +66,9 @@ class Command(BakeryCommand):
         parser.add_argument("--passphrase-file", metavar="FILE", help="upload: of the key; “-” is standard input.")
         wait_argument(parser)
 
+    def needed_for(self, options: dict[str, Any]) -> Action:
+        return Action.VIEW if options["verb"] == "list" else self.action
+
     def perform(self, options: dict[str, Any]) -> None:
         verb, items = options["verb"], list(options["items"])
         if verb == "list":

@@ -64,6 +64,9 @@ class Command(BakeryCommand):
             "--ask-password", action="store_true", help="set: ask for auth_password, or read it from standard input."
         )
 
+    def needed_for(self, options: dict[str, Any]) -> Action:
+        return Action.VIEW if options["verb"] == "list" else self.action
+
     def perform(self, options: dict[str, Any]) -> None:
         verb, items = options["verb"], list(options["items"])
         if verb == "list":
