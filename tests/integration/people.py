@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from django.contrib.auth.hashers import make_password
+from django.test import Client
 
 from accounts.models import User
 from bakery.roles import Role
@@ -28,6 +29,20 @@ def charlie() -> User:
 def by_rank() -> list[User | None]:
     """Nobody, a viewer, a deployer, an admin."""
     return [None, charlie(), bob(), alice()]
+
+
+def browser(person: User) -> Client:
+    """In which they are signed in."""
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def read_page(person: User, path: str) -> str:
+    """A page, as they get it."""
+    answer = browser(person).get(path)
+    assert answer.status_code == 200, path
+    return answer.content.decode()
 
 
 def _person(email: str, role: Role) -> User:

@@ -5,23 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
 from bakery.alarms import end_alarm, raise_alarm
 from bakery.models import Alarm, Task, TaskKind
 from deployments.models import Deployment
 from deployments.services.settings import create_deployment
-from tests.integration.people import bob, charlie
+from tests.integration.people import bob, browser, charlie
 
 pytestmark = pytest.mark.django_db
-
-
-def browser(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture

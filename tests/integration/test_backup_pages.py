@@ -7,16 +7,14 @@ from datetime import time
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
 
-from accounts.models import User
 from bakery.models import Task, TaskKind
 from databases.models import Backup, BackupPlan, BackupState, Database, DatabaseState, Storage
 from databases.schedule import Every, Schedule, as_cron, in_words, read
 from databases.services import scheduling
 from databases.tasks import check_storage
 from infrastructure.secret import Secret
-from tests.integration.people import alice, bob, charlie
+from tests.integration.people import alice, bob, browser, charlie, read_page
 
 pytestmark = pytest.mark.django_db
 SECRET = "key-that-nobody-may-see"
@@ -27,18 +25,6 @@ PLAN = {
     "keep_monthly": 0,
     "test_every_days": 7,
 }
-
-
-def browser(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-def read_page(person: User, path: str) -> str:
-    answer = browser(person).get(path)
-    assert answer.status_code == 200, path
-    return answer.content.decode()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
 from bakery.alarms import raise_alarm
 from bakery.models import Task, TaskKind, TaskState
 from databases.models import (
@@ -27,22 +26,10 @@ from databases.models import (
 from deployments.models import Deployment
 from deployments.services.settings import create_deployment
 from infrastructure.secret import Secret
-from tests.integration.people import alice, bob, charlie
+from tests.integration.people import alice, bob, browser, charlie, read_page
 
 pytestmark = pytest.mark.django_db
 SECRET = "password-that-nobody-may-see"
-
-
-def browser(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-def read(person: User, path: str) -> str:
-    answer = browser(person).get(path)
-    assert answer.status_code == 200, path
-    return answer.content.decode()
 
 
 @pytest.fixture
@@ -76,19 +63,19 @@ def test_the_list_says_who_uses_a_database_how_large_it_is_and_what_needs_attent
     backed_up(database, tested_at=timezone.now(), test_ok=True, test_seconds=41)
     Database.objects.create(name="blog-db", state=DatabaseState.READY)
     raise_alarm(f"database.quota:{database.pk}", subject="shop-db", message="It is too large.")
-    page = read(charlie(), "/databases")
+    page = read_page(charlie(), "/databases")
     for words in ("shop-db", "12.0\xa0MB", "Above its quota", "ok", "41 s", "blog-db", "Nobody", "None yet"):
         assert words in page, words
-    only = read(charlie(), "/databases?show=attention")
+    only = read_page(charlie(), "/databases?show=attention")
     assert "shop-db" in only
     assert "blog-db" not in only
-    assert "blog-db" not in read(charlie(), "/databases?q=shop")
-    assert "Nothing fits" in read(charlie(), "/databases?q=nowhere%00")
+    assert "blog-db" not in read_page(charlie(), "/databases?q=shop")
+    assert "Nothing fits" in read_page(charlie(), "/databases?q=nowhere%00")
 
 
 def test_the_overview_shows_figures_a_chart_tables_and_queries_without_inline_styles(database: Database) -> None:
     measured(database, 30, 8 * 1024**2)
-    page = read(charlie(), f"/databases/{database.pk}")
+    page = read_page(charlie(), f"/databases/{database.pk}")
     assert "A line appears here" in page
     measured(
         database,
@@ -100,7 +87,7 @@ def test_the_overview_shows_figures_a_chart_tables_and_queries_without_inline_st
         slow=[{"query": "SELECT <b>", "calls": 7, "mean_ms": 12.3, "total_ms": 86.1}],
     )
     Database.objects.filter(pk=database.pk).update(quota_mb=13)
-    page = read(charlie(), f"/databases/{database.pk}")
+    page = read_page(charlie(), f"/databases/{database.pk}")
     for words in (
         "PostgreSQL 15.4",
         "99.9 %",
@@ -112,17 +99,17 @@ def test_the_overview_shows_figures_a_chart_tables_and_queries_without_inline_st
     ):
         assert words in page, words
     assert "style=" not in page
-    assert "<polyline" not in read(charlie(), f"/databases/{database.pk}?span=1")
-    assert "<polyline" in read(charlie(), f"/databases/{database.pk}?span=365")
+    assert "<polyline" not in read_page(charlie(), f"/databases/{database.pk}?span=1")
+    assert "<polyline" in read_page(charlie(), f"/databases/{database.pk}?span=365")
 
 
 def test_no_page_and_no_answer_of_the_api_holds_the_password(shop: Deployment, database: Database) -> None:
     backed_up(database, sealed=True, passphrase=Secret(SECRET))
     for path in ("", f"/{database.pk}", f"/{database.pk}/backups"):
-        assert SECRET not in read(alice(), f"/databases{path}")
-    assert SECRET not in read(alice(), f"/deployments/{shop.pk}/databases")
+        assert SECRET not in read_page(alice(), f"/databases{path}")
+    assert SECRET not in read_page(alice(), f"/deployments/{shop.pk}/databases")
     for path in ("", "/shop-db", "/shop-db/backups"):
-        assert SECRET not in read(alice(), f"/api/databases{path}")
+        assert SECRET not in read_page(alice(), f"/api/databases{path}")
 
 
 def test_backups_say_where_they_are_and_how_their_test_went(database: Database) -> None:
@@ -132,28 +119,28 @@ def test_backups_say_where_they_are_and_how_their_test_went(database: Database) 
     backed_up(database, storage=s3, storage_key="x", sealed=True, pinned=True)
     backed_up(database, tested_at=timezone.now(), test_ok=False, test_seconds=3, test_message="3 rows are missing.")
     backed_up(database, state=BackupState.FAILED, problem="The disk is full.", file="", size_bytes=0)
-    page = read(charlie(), f"/databases/{database.pk}/backups")
+    page = read_page(charlie(), f"/databases/{database.pk}/backups")
     for words in ("offsite", "encrypted", "Pinned", "3 rows are missing.", "The disk is full.", "abababababab"):
         assert words in page, words
 
 
 def test_what_is_being_done_stands_on_the_page_with_its_log(database: Database) -> None:
     Task.objects.create(kind=TaskKind.BACK_UP, subject="shop-db", database=database, state=TaskState.RUNNING)
-    page = read(charlie(), f"/databases/{database.pk}")
+    page = read_page(charlie(), f"/databases/{database.pk}")
     assert "Back up" in page
     assert "/activity/" in page
-    assert f'href="/databases/{database.pk}"' in read(charlie(), "/activity")
+    assert f'href="/databases/{database.pk}"' in read_page(charlie(), "/activity")
 
 
 def test_a_deployment_lists_its_databases_and_a_database_its_deployments(shop: Deployment, database: Database) -> None:
-    page = read(charlie(), f"/deployments/{shop.pk}/databases")
+    page = read_page(charlie(), f"/deployments/{shop.pk}/databases")
     assert f'href="/databases/{database.pk}"' in page
     assert "<code>DATABASE_URL</code>" in page
-    assert f'href="/deployments/{shop.pk}/databases"' in read(charlie(), f"/databases/{database.pk}")
+    assert f'href="/deployments/{shop.pk}/databases"' in read_page(charlie(), f"/databases/{database.pk}")
 
 
 def test_the_environment_names_the_variables_that_databases_make(shop: Deployment, database: Database) -> None:
-    page = read(charlie(), f"/deployments/{shop.pk}/environment")
+    page = read_page(charlie(), f"/deployments/{shop.pk}/environment")
     assert "From databases" in page
     assert f'href="/databases/{database.pk}"' in page
     assert SECRET not in page
@@ -163,10 +150,10 @@ def test_an_external_database_has_no_backups_and_says_what_is_wrong_with_it() ->
     found = Database.objects.create(
         name="far", kind=DatabaseKind.EXTERNAL, state=DatabaseState.READY, problem="It does not answer."
     )
-    page = read(charlie(), f"/databases/{found.pk}")
+    page = read_page(charlie(), f"/databases/{found.pk}")
     assert "It does not answer." in page
     assert f"/databases/{found.pk}/backups" not in page
-    assert "far" in read(charlie(), "/databases?show=external")
+    assert "far" in read_page(charlie(), "/databases?show=external")
 
 
 def test_the_api_reads_what_the_pages_show(database: Database) -> None:
@@ -208,7 +195,7 @@ def test_a_database_is_made_for_a_deployment_and_stands_in_its_environment(shop:
     assert (made.connection_limit, made.extensions, made.state) == (7, ["pg_trgm"], DatabaseState.CREATING)
     assert made.tasks.get().kind == TaskKind.CREATE_DATABASE
     assert made.attachments.get().variable == "ORDERS_URL"
-    assert "ORDERS_URL" in read(charlie(), f"/databases/{made.pk}")
+    assert "ORDERS_URL" in read_page(charlie(), f"/databases/{made.pk}")
 
 
 def test_one_elsewhere_is_registered_by_its_address_which_no_page_shows_again() -> None:
@@ -219,7 +206,7 @@ def test_one_elsewhere_is_registered_by_its_address_which_no_page_shows_again() 
     url = f"postgresql://app:{SECRET}@db.example.com:6432/far"
     assert client.post("/databases/register", {"name": "far", "url": url}).status_code == 302
     found = Database.objects.get(name="far")
-    page = read(bob(), f"/databases/{found.pk}")
+    page = read_page(bob(), f"/databases/{found.pk}")
     assert SECRET not in page
     assert "postgresql://app:••••••••@db.example.com:6432/far" in page
 
@@ -253,12 +240,12 @@ def test_whoever_reveals_the_connection_string_is_written_down_and_a_viewer_cann
     assert Disclosure.objects.get().shown_to == bob()
     assert SECRET not in browser(bob()).post(f"{path}?hide=1").content.decode()
     assert Disclosure.objects.count() == 1
-    assert "last shown to bob@example.com" in read(alice(), f"/databases/{database.pk}")
+    assert "last shown to bob@example.com" in read_page(alice(), f"/databases/{database.pk}")
 
 
 def test_limits_are_changed_and_a_viewer_sees_them_only(database: Database) -> None:
     path = f"/databases/{database.pk}/settings"
-    assert "Save limits" not in read(charlie(), path)
+    assert "Save limits" not in read_page(charlie(), path)
     form = {
         "connection_limit": 5,
         "statement_timeout": 30,
@@ -280,7 +267,7 @@ def test_the_password_is_rotated_and_a_read_only_one_shown_once(database: Databa
     answer = client.post(f"{path}/reader")
     assert f"postgresql://{database.reader_role}:" in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
-    assert f"postgresql://{database.reader_role}:" not in read(bob(), path)
+    assert f"postgresql://{database.reader_role}:" not in read_page(bob(), path)
     assert Disclosure.objects.get().shown_to == bob()
     client.post(f"{path}/rotate")
     assert {task.kind for task in database.tasks.all()} == {TaskKind.CHANGE_DATABASE, TaskKind.ROTATE_PASSWORD}
@@ -288,7 +275,7 @@ def test_the_password_is_rotated_and_a_read_only_one_shown_once(database: Databa
 
 def test_it_is_dropped_when_its_name_was_typed_with_a_last_backup_unless_declined(database: Database) -> None:
     client, path = browser(bob()), f"/databases/{database.pk}"
-    page = read(bob(), f"{path}/settings")
+    page = read_page(bob(), f"{path}/settings")
     assert re.search(r'name="backup_first" checked', page)
     assert "<strong>shop</strong>" in page
     assert client.post(f"{path}/drop", {"name": "shop"}).status_code == 422
@@ -297,7 +284,7 @@ def test_it_is_dropped_when_its_name_was_typed_with_a_last_backup_unless_decline
     task = Task.objects.get()
     assert task.kind == TaskKind.DROP_DATABASE
     assert "backup" in task.ref
-    assert "Drop this database" not in read(bob(), f"{path}/settings"), "nothing more can be asked of it"
+    assert "Drop this database" not in read_page(bob(), f"{path}/settings"), "nothing more can be asked of it"
     client.post(f"/deployments/tasks/{task.pk}/cancel")
     task.refresh_from_db()
     assert (task.state, task.cancel_requested) == (TaskState.QUEUED, True), "a worker puts right what the row says"
@@ -305,7 +292,7 @@ def test_it_is_dropped_when_its_name_was_typed_with_a_last_backup_unless_decline
 
 def test_what_could_not_be_made_is_tried_again(database: Database) -> None:
     Database.objects.filter(pk=database.pk).update(state=DatabaseState.FAILED, problem="PostgreSQL is down.")
-    page = read(bob(), f"/databases/{database.pk}")
+    page = read_page(bob(), f"/databases/{database.pk}")
     assert "PostgreSQL is down." in page
     assert "Try again" in page
     browser(bob()).post(f"/databases/{database.pk}/retry")
@@ -317,9 +304,9 @@ def test_what_could_not_be_made_is_tried_again(database: Database) -> None:
 def test_whoever_deletes_a_deployment_is_told_which_databases_go_and_may_keep_them(
     shop: Deployment, database: Database
 ) -> None:
-    page = read(bob(), f"/deployments/{shop.pk}/settings")
+    page = read_page(bob(), f"/deployments/{shop.pk}/settings")
     assert 'name="keep_databases"' in page
     assert f'href="/databases/{database.pk}"' in page
     other = create_deployment(by=None, name="other", repository="https://example.com/o.git")
     Attachment.objects.create(deployment=other, database=database)
-    assert 'name="keep_databases"' not in read(bob(), f"/deployments/{shop.pk}/settings")
+    assert 'name="keep_databases"' not in read_page(bob(), f"/deployments/{shop.pk}/settings")

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from django.test import Client
 
 from accounts.models import User
 from bakery.models import ABOUT_DATABASES, Task, TaskKind, TaskState, TaskStep
@@ -16,21 +15,9 @@ from databases.models import Attachment, Backup, BackupState, Database, Database
 from deployments.models import Deployment
 from deployments.services.settings import create_deployment
 from infrastructure.secret import Secret
-from tests.integration.people import alice, bob, charlie
+from tests.integration.people import alice, bob, browser, charlie, read_page
 
 pytestmark = pytest.mark.django_db
-
-
-def browser(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-def read(person: User, path: str) -> str:
-    answer = browser(person).get(path)
-    assert answer.status_code == 200, path
-    return answer.content.decode()
 
 
 @pytest.fixture
@@ -101,16 +88,16 @@ def test_the_phases_of_a_rotation_are_in_words_of_its_own(database: Database) ->
     TaskStep.objects.create(task=task, phase="prepare", state=TaskState.SUCCEEDED)
     step = TaskStep.objects.create(task=task, phase="switch", state=TaskState.RUNNING)
     for path in (f"/databases/{database.pk}", f"/activity/{task.pk}"):
-        page = read(charlie(), path)
+        page = read_page(charlie(), path)
         assert "New password" in page
         assert "Hand it out" in page
         assert "Prepare" not in page
     for path in (f"/databases/{database.pk}", "/"):
-        page = read(charlie(), path)
+        page = read_page(charlie(), path)
         assert "Handing the new password" in page
         assert "requests" not in page
     TaskStep.objects.filter(pk=step.pk).update(state=TaskState.SUCCEEDED)
-    assert "Waiting until what uses it has restarted" in read(charlie(), f"/databases/{database.pk}")
+    assert "Waiting until what uses it has restarted" in read_page(charlie(), f"/databases/{database.pk}")
 
 
 def test_every_phase_of_a_databases_task_has_words(database: Database) -> None:
@@ -125,9 +112,11 @@ def test_no_page_has_one_id_twice(shop: Deployment, database: Database) -> None:
     Database.objects.filter(pk=database.pk).update(has_reader=True)
     own = f"/databases/{database.pk}"
     paths = ("", "/backups", f"/backups/{one.pk}", "/settings")
-    found = [read(alice(), own + path) for path in paths]
-    found += [read(alice(), path) for path in ("/databases", "/databases/new", f"/deployments/{shop.pk}/databases")]
-    found += [browser(alice()).post(f"{own}/reader").content.decode(), read(alice(), "/settings/backup-storage")]
+    found = [read_page(alice(), own + path) for path in paths]
+    found += [
+        read_page(alice(), path) for path in ("/databases", "/databases/new", f"/deployments/{shop.pk}/databases")
+    ]
+    found += [browser(alice()).post(f"{own}/reader").content.decode(), read_page(alice(), "/settings/backup-storage")]
     for page in found:
         ids = Counter(re.findall(r'\sid="([^"]*)"', page))
         assert [each for each, count in ids.items() if count > 1 or " " in each] == []
@@ -142,8 +131,8 @@ def test_the_pages_of_the_list_are_those_of_what_was_searched_for(database: Data
 
 def test_a_viewer_is_told_that_nothing_is_set_of_a_database_elsewhere() -> None:
     found = Database.objects.create(name="far", kind=DatabaseKind.EXTERNAL, state=DatabaseState.READY)
-    assert "Bakery sets nothing" in read(charlie(), f"/databases/{found.pk}/settings")
-    assert "Bakery sets nothing" not in read(bob(), f"/databases/{found.pk}/settings")
+    assert "Bakery sets nothing" in read_page(charlie(), f"/databases/{found.pk}/settings")
+    assert "Bakery sets nothing" not in read_page(bob(), f"/databases/{found.pk}/settings")
 
 
 def test_a_variable_that_is_taken_is_said_beside_its_field(shop: Deployment, database: Database) -> None:

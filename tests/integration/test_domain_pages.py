@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
@@ -20,16 +19,10 @@ from deployments.services.status import url_of
 from domains.models import Certificate, DnsProvider, Domain, Verdict
 from infrastructure.secret import Secret
 from tests.certificates import Authority, key_pem
-from tests.integration.people import alice, bob, charlie
+from tests.integration.people import alice, bob, browser, charlie
 
 pytestmark = pytest.mark.django_db
 SECRET = "credential-that-nobody-may-see"
-
-
-def browser(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture

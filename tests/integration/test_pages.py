@@ -8,12 +8,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
 from bakery.models import Task, TaskKind, TaskState, TaskStep
 from deployments.models import Deployment, Release, ReleaseState
 from deployments.services.settings import create_deployment
 from deployments.services.snapshot import Snapshot
-from tests.integration.people import alice, bob, charlie
+from tests.integration.people import alice, bob, browser, charlie
 
 pytestmark = pytest.mark.django_db
 SECRET = "value-that-nobody-may-see"
@@ -37,12 +36,6 @@ NEW = {
     "request_timeout": "60",
     "max_body_mb": "64",
 }
-
-
-def browser(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture
