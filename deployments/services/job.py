@@ -53,6 +53,7 @@ class Job:
         except Problem:  # it cannot be decrypted: the first step that needs it says so
             self.masker = Masker()
         self._ends_on_cancel = True
+        self._has_ended = False
         self.runner = Runner(self.recorder, self.masker, self.is_cancelled)
         self._writer: LogWriter | None = None
         # The release's process as it was when it answered: what differs later has died. Unknown after a resume.
@@ -128,12 +129,19 @@ class Job:
 
     def finish(self, state: TaskState) -> None:
         """Close the log, then the task: who waits for the task finds the log complete."""
-        self.lease.check()
-        if self._writer is not None:
-            self._writer.close(end=True)
-        Task.objects.filter(pk=self.task.pk, state=TaskState.RUNNING).update(state=state, ended_at=timezone.now())
+        if not self._has_ended:
+            self.lease.check()
+            if self._writer is not None:
+                self._writer.close(end=True)
+            self.end(state)
         announce("task", self.task.pk)
         announce("deployment", self.lease.deployment_id)
+
+    def end(self, state: TaskState) -> None:
+        """Write down how the task ended. Called alone where what the lease is for goes in the same transaction: nobody
+        could hold it any more, or find the task."""
+        Task.objects.filter(pk=self.task.pk, state=TaskState.RUNNING).update(state=state, ended_at=timezone.now())
+        self._has_ended = True
 
     def leave(self) -> None:
         """Another worker goes on with the task, and with its log."""

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from bakery.models import TaskState
 from databases.services.leaving import ask_to_drop, databases_to_drop
 from deployments.models import Deployment, Release, Slot
 from deployments.services import host
@@ -116,14 +117,16 @@ def delete(job: Job) -> None:
 
 
 def _delete_row(job: Job) -> None:
-    """With it, in one transaction, the tasks that drop its databases: they are backed up once more and dropped by
-    other workers, each of whom a killed one is made up for."""
+    """With it, in one transaction, the end of this task, which a worker would look for by the row; and the tasks that
+    drop its databases: they are backed up once more and dropped by other workers, each of whom a killed one is made up
+    for."""
     with transaction.atomic():
         deployment = Deployment.objects.select_for_update().get(pk=job.deployment.pk)
         databases = [] if job.task.ref == KEEP_DATABASES else databases_to_drop(deployment)
         deployment.delete()
         for database in databases:
             ask_to_drop(database, by=job.task.requested_by)
+        job.end(TaskState.SUCCEEDED)
 
 
 def _forget_certificate(job: Job) -> None:
