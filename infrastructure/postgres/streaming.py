@@ -209,6 +209,8 @@ def _counting(place: Place) -> Iterator[_Counter]:
                 connection.execute("SET transaction_timeout = 0")
             # Rows that a policy hides would be missing without a word; so it is an error, as it is for pg_dump.
             connection.execute("SET row_security = off")
+            # Several processes of the server's would take the processor from the dump that runs beside.
+            connection.execute("SET max_parallel_workers_per_gather = 0")
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             counter = _Counter(connection)
         counter.start()

