@@ -267,7 +267,8 @@ class Runner:
                         return
             while process.poll() is None:  # closed its output, still running
                 self._look(command, started)
-                time.sleep(0.05)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.05)
 
     def _look(self, command: Command, started: float) -> None:
         """Raises what ends the command early."""
