@@ -153,6 +153,22 @@ def measure(instance: Instance, scale: int, rounds: int) -> None:
     bare_dump, same_dump, dump, bare_restore, restore, tried = [], [], [], [], [], []
     same: list[bool] = []
     own = instance.data_dir / "bare.dump"
+
+    def by_hand() -> None:
+        bench.run("psql", "-c", "CREATE DATABASE bare TEMPLATE template0")
+        bench.run("psql", "-c", "CHECKPOINT")
+        options = ("--no-owner", "-d", "bare", str(_newest(bench)))
+        bare_restore.append(bench.run("pg_restore", *options, database="bare"))
+        same.append(bench.checksums(database) == bench.checksums("bare"))
+        # Both find the server with as much in it: what is dropped frees memory that the next one takes.
+        bench.run("psql", "-c", "DROP DATABASE bare")
+
+    def by_bakery() -> None:
+        bench.run("psql", "-c", "CHECKPOINT")
+        instance.manage("database", "test-restore", "bench-0", timeout=1800)
+        tried.append(bench.taken("Task.objects.filter(kind='test-restore')"))
+        restore.append(bench.phase("restore"))
+
     with memory.watched():
         for number in range(rounds):
             say(f"Round {number + 1} of {rounds} …")
@@ -162,22 +178,6 @@ def measure(instance: Instance, scale: int, rounds: int) -> None:
             same_dump.append(bench.run("pg_dump", "-Fc", f"-Z{COMPRESSION}", "-f", str(own), database=database))
             instance.manage("database", "backup", "bench-0", timeout=1800)
             dump.append(bench.taken("Task.objects.filter(kind='back-up')"))
-
-            def by_hand() -> None:
-                bench.run("psql", "-c", "CREATE DATABASE bare TEMPLATE template0")
-                bench.run("psql", "-c", "CHECKPOINT")
-                options = ("--no-owner", "-d", "bare", str(_newest(bench)))
-                bare_restore.append(bench.run("pg_restore", *options, database="bare"))
-                same.append(bench.checksums(database) == bench.checksums("bare"))
-                # Both find the server with as much in it: what is dropped frees memory that the next one takes.
-                bench.run("psql", "-c", "DROP DATABASE bare")
-
-            def by_bakery() -> None:
-                bench.run("psql", "-c", "CHECKPOINT")
-                instance.manage("database", "test-restore", "bench-0", timeout=1800)
-                tried.append(bench.taken("Task.objects.filter(kind='test-restore')"))
-                restore.append(bench.phase("restore"))
-
             # What the first of them wrote is still being written out while the second one runs.
             for one in (by_hand, by_bakery) if number % 2 == 0 else (by_bakery, by_hand):
                 one()
